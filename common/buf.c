@@ -1,0 +1,94 @@
+#include "common/buf.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/utf8.h"
+
+void buf_done(struct buf *buf) {
+    free(buf->data);
+    *buf = buf_make(buf->max);
+}
+
+void buf_reset(struct buf *buf) {
+    buf->len = 0;
+    buf->failed = false;
+    if (buf->data) buf->data[0] = '\0';
+}
+
+/* Make room for extra bytes and the NUL behind them. */
+static bool reserve(struct buf *buf, size_t extra) {
+    if (buf->failed || extra > buf->max - buf->len) {
+        buf->failed = true;
+        return false;
+    }
+    size_t need = buf->len + extra + 1;
+    if (need <= buf->size) return true;
+
+    size_t size = buf->size ? buf->size : 128;
+    while (size < need) size = size > SIZE_MAX / 2 ? need : size * 2;
+    char *data = realloc(buf->data, size);
+    if (!data) {
+        buf->failed = true;
+        return false;
+    }
+    buf->data = data;
+    buf->size = size;
+    return true;
+}
+
+void buf_add(struct buf *buf, struct span bytes) {
+    if (!reserve(buf, bytes.len)) return;
+    if (bytes.len) memcpy(buf->data + buf->len, bytes.ptr, bytes.len);
+    buf->len += bytes.len;
+    buf->data[buf->len] = '\0';
+}
+
+void buf_add_text(struct buf *buf, const char *text) {
+    buf_add(buf, span_of(text));
+}
+
+void buf_add_char(struct buf *buf, char c) {
+    buf_add(buf, (struct span){&c, 1});
+}
+
+void buf_addf(struct buf *buf, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int need = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (need < 0 || !reserve(buf, (size_t)need)) {
+        buf->failed = true;
+        return;
+    }
+    va_start(args, format);
+    vsnprintf(buf->data + buf->len, (size_t)need + 1, format, args);
+    va_end(args);
+    buf->len += (size_t)need;
+}
+
+void buf_add_json(struct buf *buf, struct span text) {
+    static const char short_escapes[] = "\b\t\n\f\r\"\\";
+    static const char short_names[] = "btnfr\"\\";
+
+    buf_add_char(buf, '"');
+    while (text.len) {
+        unsigned char c = (unsigned char)text.ptr[0];
+        const char *known = c ? strchr(short_escapes, c) : NULL;
+        size_t width = utf8_width(text);
+        if (known)
+            buf_addf(buf, "\\%c", short_names[known - short_escapes]);
+        else if (c < 0x20 || c == 0x7f)
+            buf_addf(buf, "\\u%04x", c);
+        else if (width == 2 && c == 0xc2 && (unsigned char)text.ptr[1] < 0xa0)
+            buf_addf(buf, "\\u%04x", (unsigned char)text.ptr[1]); /* C1: U+009B is ESC [ */
+        else if (width == 0)
+            buf_add_text(buf, "\xef\xbf\xbd");
+        else
+            buf_add(buf, span_until(text, width));
+        text = span_from(text, width ? width : 1);
+    }
+    buf_add_char(buf, '"');
+}

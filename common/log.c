@@ -1,0 +1,218 @@
+#include "common/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/buf.h"
+#include "common/clock.h"
+
+/* PIPE_BUF: as much a pipe takes whole, and POLLOUT promises room for it (pipe(7)). */
+#define LINE_MAX_BYTES 4096
+#define BATCH_MAX_BYTES (64 * 1024)
+
+static _Atomic int current_level = LOG_INFO;
+static _Atomic int current_format = LOG_FORMAT_TEXT;
+static _Atomic uint64_t dropped;
+
+/* Held from asking for room until it is used: two threads that both saw room for one line would
+ * block on the second. Never held while waiting. */
+static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
+
+static _Thread_local struct buf batch;
+static _Thread_local bool batching;
+
+static const char *level_name(enum log_level level) {
+    static const char *const names[] = {[LOG_ERROR] = "error",
+                                        [LOG_WARNING] = "warning",
+                                        [LOG_NOTICE] = "notice",
+                                        [LOG_INFO] = "info",
+                                        [LOG_DEBUG] = "debug"};
+    return names[level];
+}
+
+void log_configure(enum log_format format, enum log_level level) {
+    atomic_store(&current_format, (int)format);
+    atomic_store(&current_level, (int)level);
+}
+
+bool log_enabled(enum log_level level) {
+    return (int)level <= atomic_load_explicit(&current_level, memory_order_relaxed);
+}
+
+/*
+ * Can one write of up to PIPE_BUF bytes go out now without blocking? Files always can; a pipe or
+ * socket says so by POLLOUT.
+ */
+static bool can_write(void) {
+    struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
+    return poll(&fd, 1, 0) == 1 && (fd.revents & POLLOUT);
+}
+
+static void count_dropped(struct span lines) {
+    for (size_t i = 0; i < lines.len; i++)
+        if (lines.ptr[i] == '\n') atomic_fetch_add(&dropped, 1);
+}
+
+static bool write_all(struct span bytes) {
+    while (bytes.len) {
+        if (!can_write()) return false;
+        ssize_t n = write(STDERR_FILENO, bytes.ptr, bytes.len);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return false;
+        bytes = span_from(bytes, (size_t)n);
+    }
+    return true;
+}
+
+/* Write whole lines, at most PIPE_BUF bytes at a time so that POLLOUT keeps its promise. */
+static bool write_lines(struct span lines) {
+    while (lines.len) {
+        size_t end = lines.len;
+        if (end > LINE_MAX_BYTES) {
+            end = LINE_MAX_BYTES;
+            while (lines.ptr[end - 1] != '\n') end--;
+        }
+        if (!write_all(span_until(lines, end))) {
+            count_dropped(lines);
+            return false;
+        }
+        lines = span_from(lines, end);
+    }
+    return true;
+}
+
+/* Foreign text cut to its ceiling, never inside a UTF-8 sequence, which is 4 bytes at most. */
+static struct span bounded(struct span text, size_t max) {
+    if (text.len <= max) return text;
+    size_t end = max;
+    while (end && max - end < 3 && ((unsigned char)text.ptr[end] & 0xc0) == 0x80) end--;
+    return span_until(text, end);
+}
+
+static bool is_plain(struct span text) {
+    if (text.len == 0) return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] <= ' ' || text.ptr[i] >= 0x7f || text.ptr[i] == '"' || text.ptr[i] == '=')
+            return false;
+    return true;
+}
+
+static void add_text_line(struct buf *line, enum log_level level, const char *message,
+                          const struct log_field *fields, size_t value_max) {
+    buf_addf(line, "%s: %s", level_name(level), message);
+    for (; fields->name; fields++) {
+        if (fields->kind == LOG_FIELD_NUMBER) {
+            buf_addf(line, " %s=%" PRId64, fields->name, fields->number);
+        } else if (fields->text.ptr) {
+            struct span text = bounded(fields->text, value_max);
+            buf_addf(line, " %s=", fields->name);
+            if (is_plain(text))
+                buf_add(line, text);
+            else
+                buf_add_json(line, text);
+        }
+    }
+}
+
+static void add_json_line(struct buf *line, enum log_level level, const char *message,
+                          const struct log_field *fields, size_t value_max) {
+    char date[CLOCK_TEXT_MAX];
+    buf_addf(line,
+             "{\"time\":\"%s\",\"level\":\"%s\",\"message\":", clock_format(clock_wall(), date),
+             level_name(level));
+    buf_add_json(line, span_of(message));
+    for (; fields->name; fields++) {
+        if (fields->kind == LOG_FIELD_NUMBER) {
+            buf_addf(line, ",\"%s\":%" PRId64, fields->name, fields->number);
+        } else if (fields->text.ptr) {
+            buf_addf(line, ",\"%s\":", fields->name);
+            buf_add_json(line, bounded(fields->text, value_max));
+        }
+    }
+    buf_add_char(line, '}');
+}
+
+static void add_line(struct buf *line, enum log_level level, const char *message,
+                     const struct log_field *fields, size_t value_max) {
+    /* systemd sets this where standard error is the journal, which then wants "<priority>" first
+     * (sd-daemon(3)) and keeps the time itself. */
+    bool journal = getenv("JOURNAL_STREAM") != NULL;
+    bool json = atomic_load_explicit(&current_format, memory_order_relaxed) == LOG_FORMAT_JSON;
+
+    if (journal) buf_addf(line, "<%d>", (int)level);
+    if (json) {
+        add_json_line(line, level, message, fields, value_max);
+    } else {
+        char date[CLOCK_TEXT_MAX];
+        if (!journal) buf_addf(line, "%s ", clock_format(clock_wall(), date));
+        add_text_line(line, level, message, fields, value_max);
+    }
+    buf_add_char(line, '\n');
+}
+
+/*
+ * A line that fits. Escaping makes a value up to six times as long: where that is too much, all
+ * values are cut shorter, for a stranger must not make a line about him disappear.
+ */
+static void add_fitting_line(struct buf *line, enum log_level level, const char *message,
+                             const struct log_field *fields) {
+    for (size_t value_max = LOG_VALUE_MAX; value_max; value_max /= 4) {
+        buf_reset(line);
+        add_line(line, level, message, fields, value_max);
+        if (buf_ok(line)) return;
+    }
+}
+
+/* Tell, once writing works again, how many lines were lost meanwhile. */
+static void report_dropped(void) {
+    uint64_t lost = atomic_exchange(&dropped, 0);
+    if (lost == 0) return;
+
+    struct buf line = buf_make(LINE_MAX_BYTES);
+    add_fitting_line(&line, LOG_WARNING, "log lines were lost: standard error did not take them",
+                     (const struct log_field[]){LOG_NUMBER("lines", lost), {0}});
+    if (!buf_ok(&line) || !write_all(buf_span(&line))) atomic_fetch_add(&dropped, lost);
+    buf_done(&line);
+}
+
+static void emit(struct span lines) {
+    pthread_mutex_lock(&writing);
+    if (write_lines(lines)) report_dropped();
+    pthread_mutex_unlock(&writing);
+}
+
+void log_write(enum log_level level, const char *message, const struct log_field *fields) {
+    struct buf line = buf_make(LINE_MAX_BYTES);
+
+    add_fitting_line(&line, level, message, fields);
+    if (batching && buf_ok(&line)) {
+        if (batch.len + line.len > batch.max) log_batch_flush();
+        buf_add(&batch, buf_span(&line));
+    } else if (buf_ok(&line)) {
+        emit(buf_span(&line));
+    }
+    if (!buf_ok(&line) || !buf_ok(&batch)) atomic_fetch_add(&dropped, 1);
+    buf_done(&line);
+}
+
+void log_batch_begin(void) {
+    if (!batching) batch = buf_make(BATCH_MAX_BYTES);
+    batching = true;
+}
+
+void log_batch_flush(void) {
+    if (batch.len) emit(buf_span(&batch));
+    buf_reset(&batch);
+}
+
+void log_batch_end(void) {
+    log_batch_flush();
+    buf_done(&batch);
+    batching = false;
+}
