@@ -1,0 +1,153 @@
+/*
+ * config: everything the operator decided, checked, as plain data that never changes.
+ *
+ * Made by config_load() or config_from_environment(); shared by reference count and freed with the
+ * last one. Strings are never NULL unless said so; "" means not set. Times are in milliseconds,
+ * sizes in bytes. What each option means to its user stands in schema.c, once, and from there in
+ * conf/bearerd.yaml and in the error texts.
+ */
+#ifndef SERVER_CONFIG_CONFIG_H
+#define SERVER_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/err.h"
+#include "common/log.h"
+#include "common/ref.h"
+#include "server/config/algorithm.h"
+
+struct strings {
+    char **items;
+    size_t count;
+};
+
+struct config_listen {
+    char *address;         /* host:port, [v6]:port, unix:PATH or systemd:NAME */
+    char *tls_certificate; /* both or neither */
+    char *tls_private_key;
+};
+
+struct config_limits {
+    uint64_t header;
+    uint64_t token;
+    int64_t header_timeout;
+    int64_t idle_timeout;
+    uint64_t connections;
+    uint64_t connections_per_address; /* 0 = no limit */
+    int64_t drain_timeout;
+};
+
+struct config_fetch {
+    char *ca_file;
+    char *proxy;
+    char *no_proxy;
+    int64_t connect_timeout;
+    int64_t timeout;
+    uint64_t max_body;
+};
+
+enum token_type { TOKEN_TYPE_ANY, TOKEN_TYPE_AT_JWT };
+
+struct config_issuer {
+    char *issuer; /* compared exactly with iss */
+    struct strings audiences;
+    bool allow_any_audience;
+    algorithm_set algorithms;
+    char *discovery; /* the full URL, filled in where not configured; "" if jwks_* is set */
+    char *jwks_uri;
+    char *jwks_file;
+    bool insecure_http;
+    int64_t refresh_interval;
+    int64_t refresh_cooldown;
+    int64_t max_stale;
+    int64_t leeway;
+    int64_t max_lifetime; /* 0 = no limit */
+    enum token_type token_type;
+    struct strings scopes;
+    struct strings user_claims;
+    struct strings scope_claims;
+    struct strings role_claims;
+};
+
+enum respond { RESPOND_IDENTITY, RESPOND_PROFILE };
+
+struct config_route {
+    char *path;             /* normalised; a trailing "*" was cut off and is told by subtree */
+    bool subtree;           /* every path that starts with path */
+    struct strings methods; /* none: whatever the action knows */
+    enum respond respond;
+    bool anonymous;        /* a request without credentials is let through */
+    struct strings scopes; /* require.scopes: all of them */
+};
+
+struct config_log {
+    enum log_format format;
+    enum log_level level;
+    bool access;
+};
+
+struct config {
+    struct ref ref;
+    char *source; /* file name, or "environment" */
+    struct config_listen *listen;
+    size_t listen_count;
+    unsigned workers;      /* never 0 here: one per CPU was filled in */
+    char *state_directory; /* "" = keep no disk copy */
+    char *realm;
+    struct config_limits limits;
+    struct config_fetch fetch;
+    struct config_issuer *issuers;
+    size_t issuer_count;
+    struct config_route *routes;
+    size_t route_count;
+    struct config_log log;
+};
+
+/* One thing wrong with a configuration: where, what, and what would be right. */
+struct config_problem {
+    unsigned line; /* from 1; 0 where the file as a whole or the environment is meant */
+    unsigned column;
+    char *text;
+};
+
+struct config_report {
+    struct config_problem *problems; /* in the order of the file */
+    size_t count;
+};
+
+/*
+ * Read and check a YAML file. On success *ret holds one reference and the report is empty.
+ * Otherwise returns a negative ERR_* and the report names every problem found in this one run. Does
+ * file I/O: not for workers. The caller frees the report with config_report_done() in both cases.
+ */
+int config_load(const char *path, struct config **ret, struct config_report *report) MUST_CHECK;
+
+/* The same for text in memory; source is the name that problems are printed with. */
+int config_parse(struct span text, const char *source, struct config **ret,
+                 struct config_report *report) MUST_CHECK;
+
+/*
+ * The configuration for a start without a file: OIDC_ISSUER and OIDC_AUDIENCE (one or several,
+ * separated by spaces), and where they are set OIDC_SCOPES (every token must carry them; openid
+ * where not set) and BEARERD_LISTEN. The log is text; all else is the default. Same contract as
+ * config_load(); each problem names its variable.
+ */
+int config_from_environment(struct config **ret, struct config_report *report) MUST_CHECK;
+
+/* Print each problem as "source:line:column: text" (source: text, where line is 0), one a line. */
+void config_report_print(const struct config_report *report, const char *source, FILE *out);
+void config_report_done(struct config_report *report);
+
+struct config *config_ref(struct config *config);
+void config_unref(struct config *config); /* NULL is fine */
+CLEANUP_DEFINE(struct config *, config_unref)
+
+/* Write conf/bearerd.yaml: every option with its help, at its default. Returns 0 or ERR_SYSTEM. */
+int config_write_example(FILE *out) MUST_CHECK;
+
+/* Do two issuer entries fetch the same keys from the same place, so that keys may be kept? */
+bool config_issuer_same_source(const struct config_issuer *a, const struct config_issuer *b);
+
+#endif

@@ -1,0 +1,64 @@
+#include "server/keys/keyring.h"
+
+#include <stdlib.h>
+
+struct pulse *pulse_new(void) {
+    struct pulse *pulse = calloc(1, sizeof *pulse);
+    if (pulse) ref_init(&pulse->ref);
+    return pulse;
+}
+
+struct pulse *pulse_ref(struct pulse *pulse) {
+    ref_take(&pulse->ref);
+    return pulse;
+}
+
+void pulse_unref(struct pulse *pulse) {
+    if (pulse && ref_drop(&pulse->ref)) free(pulse);
+}
+
+struct keyring *keyring_new(struct config *config) {
+    struct keyring *ring = calloc(1, sizeof *ring);
+    if (!ring) return NULL;
+
+    ref_init(&ring->ref);
+    ring->config = config_ref(config);
+    ring->entries = calloc(config->issuer_count, sizeof *ring->entries);
+    if (!ring->entries) {
+        keyring_unref(ring);
+        return NULL;
+    }
+    ring->count = config->issuer_count;
+    for (size_t i = 0; i < ring->count; i++) ring->entries[i].issuer = &config->issuers[i];
+    return ring;
+}
+
+void keyring_set(struct keyring *ring, size_t index, struct keyset *keys, int64_t stale_at_ms,
+                 struct pulse *pulse) {
+    struct keyring_entry *entry = &ring->entries[index];
+    entry->keys = keys ? keyset_ref(keys) : NULL;
+    entry->stale_at_ms = stale_at_ms;
+    entry->pulse = pulse_ref(pulse);
+}
+
+struct keyring *keyring_ref(struct keyring *ring) {
+    ref_take(&ring->ref);
+    return ring;
+}
+
+void keyring_unref(struct keyring *ring) {
+    if (!ring || !ref_drop(&ring->ref)) return;
+    for (size_t i = 0; i < ring->count; i++) {
+        keyset_unref(ring->entries[i].keys);
+        pulse_unref(ring->entries[i].pulse);
+    }
+    free(ring->entries);
+    config_unref(ring->config);
+    free(ring);
+}
+
+const struct keyring_entry *keyring_find(const struct keyring *ring, struct span iss) {
+    for (size_t i = 0; i < ring->count; i++)
+        if (span_equal_text(iss, ring->entries[i].issuer->issuer)) return &ring->entries[i];
+    return NULL;
+}

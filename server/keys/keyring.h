@@ -1,0 +1,61 @@
+/*
+ * keyring: the keys of every configured issuer at one moment. Immutable once published, shared by
+ * reference count; it holds the configuration it was made for, so both always fit together.
+ */
+#ifndef SERVER_KEYS_KEYRING_H
+#define SERVER_KEYS_KEYRING_H
+
+#include "common/ref.h"
+#include "common/throttle.h"
+#include "server/config/config.h"
+#include "server/keys/keyset.h"
+
+/*
+ * What requests and the refresh thread tell each other about one issuer. Atomics only; outlives the
+ * keyrings that point to it.
+ */
+struct pulse {
+    struct ref ref;
+    struct throttle forced; /* one forced refresh per cooldown, shared by everybody */
+    atomic_bool wanted;     /* a forced refresh was asked for and has not begun */
+    atomic_bool fetching;   /* a refresh is under way */
+};
+
+struct pulse *pulse_new(void); /* NULL without memory */
+struct pulse *pulse_ref(struct pulse *pulse);
+void pulse_unref(struct pulse *pulse); /* NULL is fine */
+
+struct keyring_entry {
+    const struct config_issuer *issuer; /* in ring->config */
+    struct keyset *keys;                /* NULL while none were ever fetched */
+    int64_t stale_at_ms;                /* monotonic; from then on the keys must not serve */
+    struct pulse *pulse;
+};
+
+struct keyring {
+    struct ref ref;
+    struct config *config;
+    struct keyring_entry *entries; /* in the order of config->issuers */
+    size_t count;
+};
+
+/* A ring without keys for the issuers of config, of which it takes a reference. NULL: no memory. */
+struct keyring *keyring_new(struct config *config);
+
+/*
+ * Fill entry index, before the ring is published: takes references to keys (may be NULL) and pulse.
+ */
+void keyring_set(struct keyring *ring, size_t index, struct keyset *keys, int64_t stale_at_ms,
+                 struct pulse *pulse);
+
+struct keyring *keyring_ref(struct keyring *ring);
+void keyring_unref(struct keyring *ring); /* NULL is fine */
+CLEANUP_DEFINE(struct keyring *, keyring_unref)
+
+/*
+ * The entry of the issuer that equals iss to the letter, or NULL. Keys of one issuer never verify
+ * tokens of another, whatever their kid.
+ */
+const struct keyring_entry *keyring_find(const struct keyring *ring, struct span iss);
+
+#endif

@@ -1,0 +1,282 @@
+#include "server/keys/keystore.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/fetch.h"
+#include "common/snapshot.h"
+#include "server/keys/source.h"
+
+struct keystore {
+    pthread_t thread;
+    bool running;
+    atomic_bool stop;
+    atomic_bool ready;
+    _Atomic int64_t heartbeat_ms;
+    struct snapshot keyring;
+    void (*on_change)(void *argument);
+    void *argument;
+
+    /* Handed over by keystore_reconfigure(), under the lock. */
+    pthread_mutex_t lock;
+    pthread_cond_t taken;
+    struct config *offered; /* NULL when there is nothing to take */
+    int offer_result;
+
+    int wake_fd; /* eventfd: makes the refresh thread look at stop, offered and the pulses */
+
+    /* The refresh thread's own. */
+    struct config *config;
+    struct source *sources; /* one for each of config->issuers */
+    struct fetcher *fetcher;
+    bool changed; /* a refresh ended since on_change was last called */
+    bool dirty;   /* the keyring differs from the published one */
+};
+
+/* A source's callback has no room for its store; each store has one thread, and this is its own. */
+static _Thread_local struct keystore *this_store;
+
+static void keyring_ref_void(void *ring) {
+    keyring_ref(ring);
+}
+
+static void keyring_unref_void(void *ring) {
+    keyring_unref(ring);
+}
+
+/* --- the refresh thread -------------------------------------------------------------------- */
+
+static void on_ended(struct source *source, bool fresh) {
+    (void)source;
+    this_store->changed = true;
+    if (fresh) this_store->dirty = true;
+}
+
+/* Publish the sources' keys as a new keyring. Without memory the old one stays. */
+static int publish(struct keystore *store) {
+    struct keyring *ring = keyring_new(store->config);
+    if (!ring) return ERR_MEMORY;
+    for (size_t i = 0; i < ring->count; i++) {
+        const struct source *source = &store->sources[i];
+        keyring_set(ring, i, source->keys, source_stale_at(source), source->pulse);
+    }
+    snapshot_publish(&store->keyring, ring);
+    store->dirty = false;
+    return 0;
+}
+
+static void update_ready(struct keystore *store) {
+    bool usable = false;
+    int64_t now = clock_monotonic_ms();
+
+    for (size_t i = 0; i < store->config->issuer_count; i++) {
+        const struct source *source = &store->sources[i];
+        bool has_keys = source->keys && now < source_stale_at(source);
+        if (!source->attempted && !has_keys) return;
+        if (has_keys) usable = true;
+    }
+    atomic_store(&store->ready, usable);
+}
+
+/* Start what is due or wanted; how long until the next timer. */
+static int64_t start_due(struct keystore *store) {
+    int64_t now = clock_monotonic_ms();
+    int64_t wait = KEYSTORE_HEARTBEAT_MS / 2;
+
+    for (size_t i = 0; i < store->config->issuer_count; i++) {
+        struct source *source = &store->sources[i];
+        if (atomic_load(&source->pulse->fetching)) continue;
+        if (source->due_ms <= now || atomic_load(&source->pulse->wanted)) source_refresh(source);
+        if (!atomic_load(&source->pulse->fetching) && source->due_ms - now < wait)
+            wait = source->due_ms - now;
+    }
+    return wait > 0 ? wait : 0;
+}
+
+static void free_sources(struct source *sources, size_t count) {
+    for (size_t i = 0; i < count; i++) source_done(&sources[i]);
+    free(sources);
+}
+
+static struct fetcher *make_fetcher(const struct config *config) {
+    return fetcher_new(&(struct fetch_settings){.ca_file = config->fetch.ca_file,
+                                                .proxy = config->fetch.proxy,
+                                                .no_proxy = config->fetch.no_proxy,
+                                                .connect_timeout_ms = config->fetch.connect_timeout,
+                                                .timeout_ms = config->fetch.timeout,
+                                                .max_body = config->fetch.max_body});
+}
+
+static struct source *make_sources(const struct config *config, struct fetcher *fetcher) {
+    struct source *sources = calloc(config->issuer_count, sizeof *sources);
+    if (!sources) return NULL;
+    for (size_t i = 0; i < config->issuer_count; i++) {
+        if (source_init(&sources[i], config, &config->issuers[i], fetcher, on_ended) == 0) continue;
+        free_sources(sources, i + 1);
+        return NULL;
+    }
+    return sources;
+}
+
+/* Where the old configuration fetched the same keys, go on with them. */
+static void inherit(struct keystore *store, const struct config *config, struct source *sources) {
+    for (size_t i = 0; i < config->issuer_count; i++) {
+        bool inherited = false;
+        for (size_t j = 0; j < store->config->issuer_count && !inherited; j++) {
+            struct source *old = &store->sources[j];
+            if (!config_issuer_same_source(old->issuer, sources[i].issuer)) continue;
+            source_inherit(&sources[i], old);
+            /* A fetch under way dies with the old fetcher: begin it anew. Requests that wait for
+             * it must at no moment see neither flag set. */
+            if (atomic_load(&old->pulse->fetching)) {
+                atomic_store(&old->pulse->wanted, true);
+                atomic_store(&old->pulse->fetching, false);
+            }
+            inherited = true;
+        }
+        if (!inherited) source_load_copy(&sources[i]);
+    }
+}
+
+static int adopt(struct keystore *store, struct config *config) {
+    struct fetcher *fetcher = make_fetcher(config);
+    struct source *sources = fetcher ? make_sources(config, fetcher) : NULL;
+    if (!sources) {
+        fetcher_free(fetcher);
+        return ERR_MEMORY;
+    }
+    inherit(store, config, sources);
+    free_sources(store->sources, store->config->issuer_count);
+    config_unref(store->config);
+    store->sources = sources;
+    store->config = config_ref(config);
+
+    fetcher_free(store->fetcher);
+    store->fetcher = fetcher;
+    return publish(store);
+}
+
+static void take_offer(struct keystore *store) {
+    pthread_mutex_lock(&store->lock);
+    if (store->offered) {
+        store->offer_result = adopt(store, store->offered);
+        store->offered = NULL;
+        store->changed = true;
+        pthread_cond_signal(&store->taken);
+    }
+    pthread_mutex_unlock(&store->lock);
+}
+
+static void *run(void *argument) {
+    struct keystore *store = argument;
+    this_store = store;
+
+    while (!atomic_load(&store->stop)) {
+        eventfd_t ignored;
+        eventfd_read(store->wake_fd, &ignored);
+        atomic_store(&store->heartbeat_ms, clock_monotonic_ms());
+        take_offer(store);
+        int64_t wait = start_due(store);
+        fetcher_poll(store->fetcher, store->changed ? 0 : wait, store->wake_fd);
+        if (store->dirty) publish(store);
+        update_ready(store);
+        if (store->changed) {
+            store->changed = false;
+            store->on_change(store->argument);
+        }
+    }
+    return NULL;
+}
+
+/* --- for the other threads ----------------------------------------------------------------- */
+
+static void wake(struct keystore *store) {
+    eventfd_write(store->wake_fd, 1);
+}
+
+int keystore_start(struct config *config, void (*on_change)(void *), void *argument,
+                   struct keystore **ret, struct err_text *err) {
+    struct keystore *store = calloc(1, sizeof *store);
+    if (!store) return err_set(err, ERR_MEMORY, "out of memory");
+
+    snapshot_init(&store->keyring, keyring_ref_void, keyring_unref_void);
+    pthread_mutex_init(&store->lock, NULL);
+    pthread_cond_init(&store->taken, NULL);
+    store->on_change = on_change;
+    store->argument = argument;
+    store->config = config_ref(config);
+    store->fetcher = make_fetcher(config);
+    store->sources = store->fetcher ? make_sources(config, store->fetcher) : NULL;
+    store->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (!store->sources || store->wake_fd < 0) {
+        keystore_stop(store);
+        return err_set(err, ERR_MEMORY, "out of memory or descriptors");
+    }
+    for (size_t i = 0; i < config->issuer_count; i++) source_load_copy(&store->sources[i]);
+    update_ready(store);
+    atomic_store(&store->heartbeat_ms, clock_monotonic_ms());
+    if (publish(store) < 0 || pthread_create(&store->thread, NULL, run, store) != 0) {
+        keystore_stop(store);
+        return err_set(err, ERR_SYSTEM, "cannot start the refresh thread");
+    }
+    store->running = true;
+    *ret = store;
+    return 0;
+}
+
+void keystore_stop(struct keystore *store) {
+    if (!store) return;
+    if (store->running) {
+        atomic_store(&store->stop, true);
+        wake(store);
+        pthread_join(store->thread, NULL);
+    }
+    fetcher_free(store->fetcher);
+    if (store->sources) free_sources(store->sources, store->config->issuer_count);
+    config_unref(store->config);
+    if (store->wake_fd >= 0) close(store->wake_fd);
+    snapshot_done(&store->keyring);
+    pthread_cond_destroy(&store->taken);
+    pthread_mutex_destroy(&store->lock);
+    free(store);
+}
+
+int keystore_reconfigure(struct keystore *store, struct config *config) {
+    pthread_mutex_lock(&store->lock);
+    store->offered = config;
+    wake(store);
+    while (store->offered) pthread_cond_wait(&store->taken, &store->lock);
+    int result = store->offer_result;
+    pthread_mutex_unlock(&store->lock);
+    return result;
+}
+
+struct keyring *keystore_acquire(struct keystore *store, uint64_t *ret_generation) {
+    return snapshot_acquire(&store->keyring, ret_generation);
+}
+
+uint64_t keystore_generation(struct keystore *store) {
+    return snapshot_generation(&store->keyring);
+}
+
+enum keystore_hint keystore_hint(struct keystore *store, const struct keyring_entry *entry) {
+    struct pulse *pulse = entry->pulse;
+    int64_t cooldown = entry->issuer->refresh_cooldown;
+
+    if (atomic_load(&pulse->wanted) || atomic_load(&pulse->fetching)) return HINT_WAIT;
+    if (!throttle_take(&pulse->forced, clock_monotonic_ms(), cooldown)) return HINT_TOO_LATE;
+    atomic_store(&pulse->wanted, true);
+    wake(store);
+    return HINT_WAIT;
+}
+
+bool keystore_is_ready(struct keystore *store) {
+    return atomic_load(&store->ready);
+}
+
+int64_t keystore_heartbeat(struct keystore *store) {
+    return atomic_load(&store->heartbeat_ms);
+}
