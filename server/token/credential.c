@@ -1,0 +1,61 @@
+#include "server/token/credential.h"
+
+#include "common/ascii.h"
+
+/* b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"=" (RFC 6750 section 2.1) */
+static bool is_b64token(struct span text) {
+    while (text.len && text.ptr[text.len - 1] == '=') text.len--;
+    if (text.len == 0) return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (!ascii_is_alphanumeric_or(text.ptr[i], "-._~+/")) return false;
+    return true;
+}
+
+static bool is_clean(struct span text) {
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if ((c < 0x20 && c != '\t') || c >= 0x7f) return false;
+    }
+    return true;
+}
+
+enum credential_found credential_parse(const struct evidence *evidence, size_t token_max,
+                                       struct credential *ret, struct refusal *refusal) {
+    if (evidence->authorization_count == 0) {
+        refuse(refusal, REASON_NO_CREDENTIALS, "no Authorization header was sent");
+        return CREDENTIAL_NONE;
+    }
+    /* Two headers let two parsers take two different tokens: refuse, whatever they hold. */
+    if (evidence->authorization_count > 1) {
+        refuse(refusal, REASON_CREDENTIALS_REPEATED, "more than one Authorization header was sent");
+        return CREDENTIAL_REFUSED;
+    }
+    struct span value = span_trim(evidence->authorization);
+    if (value.len == 0 || !is_clean(value)) {
+        refuse(refusal, REASON_CREDENTIALS_MALFORMED, "the Authorization header is %s",
+               value.len ? "not plain ASCII text" : "empty");
+        return CREDENTIAL_REFUSED;
+    }
+
+    size_t end = 0;
+    while (end < value.len && ascii_is_token_char(value.ptr[end])) end++;
+    if (!span_equal_nocase(span_until(value, end), SPAN_LITERAL("Bearer"))) {
+        refuse(refusal, REASON_OTHER_SCHEME,
+               "the Authorization header is not of the Bearer scheme");
+        return CREDENTIAL_NONE;
+    }
+    struct span token = span_from(value, end);
+    while (token.len && token.ptr[0] == ' ') token = span_from(token, 1);
+    if (token.len > token_max) {
+        refuse(refusal, REASON_TOKEN_TOO_LARGE, "the token has %zu bytes; %zu are accepted",
+               token.len, token_max);
+        return CREDENTIAL_REFUSED;
+    }
+    if (!is_b64token(token)) {
+        refuse(refusal, REASON_CREDENTIALS_MALFORMED,
+               "the Authorization header is not 'Bearer', a space and one token");
+        return CREDENTIAL_REFUSED;
+    }
+    ret->token = token;
+    return CREDENTIAL_BEARER;
+}

@@ -1,0 +1,24 @@
+/*
+ * credential: the bearer token in an Authorization header (RFC 6750 section 2.1), and nowhere else:
+ * not in the query, the body or a cookie, where it would end in logs and histories.
+ */
+#ifndef SERVER_TOKEN_CREDENTIAL_H
+#define SERVER_TOKEN_CREDENTIAL_H
+
+#include "server/token/evidence.h"
+#include "server/token/reason.h"
+
+struct credential {
+    struct span token; /* a b64token, borrowed from the evidence; nothing is known about it yet */
+};
+
+enum credential_found {
+    CREDENTIAL_NONE,    /* no Authorization header, or one of another scheme; refusal tells which */
+    CREDENTIAL_BEARER,  /* *ret is set */
+    CREDENTIAL_REFUSED, /* malformed, repeated or larger than token_max bytes; refusal is set */
+};
+
+enum credential_found credential_parse(const struct evidence *evidence, size_t token_max,
+                                       struct credential *ret, struct refusal *refusal);
+
+#endif

@@ -1,0 +1,21 @@
+/*
+ * evidence: what a request presented to prove who is calling, and when it was looked at. Plain
+ * borrowed data: a test fills one in by hand and walks the stairs without a socket.
+ */
+#ifndef SERVER_TOKEN_EVIDENCE_H
+#define SERVER_TOKEN_EVIDENCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/span.h"
+
+struct evidence {
+    int64_t now;    /* wall clock, seconds; tokens are judged by it */
+    int64_t now_ms; /* monotonic, milliseconds; the age of keys is judged by it */
+    struct span
+        authorization; /* value of the first Authorization header; absent if there is none */
+    size_t authorization_count;
+};
+
+#endif
