@@ -1,0 +1,16 @@
+/*
+ * endpoint: the answers that bearerd gives itself, by name.
+ */
+#ifndef SERVER_ANSWER_ENDPOINT_H
+#define SERVER_ANSWER_ENDPOINT_H
+
+#include "server/answer/answer.h"
+#include "server/policy/decision.h"
+
+/*
+ * The answer of the route's endpoint to an allowed decision; a decision that is not allowed gives a
+ * 500, and never the answer. The caller frees it with answer_done().
+ */
+struct answer endpoint_answer(const struct decision *decision);
+
+#endif
