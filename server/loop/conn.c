@@ -1,0 +1,33 @@
+#include "server/loop/conn.h"
+
+void conn_expect_nothing(struct conn *conn) {
+    struct deadline_list *list = conn->waits_in;
+    if (!list) return;
+
+    if (conn->prev)
+        conn->prev->next = conn->next;
+    else
+        list->head = conn->next;
+    if (conn->next)
+        conn->next->prev = conn->prev;
+    else
+        list->tail = conn->prev;
+    conn->next = conn->prev = NULL;
+    conn->waits_in = NULL;
+}
+
+void conn_expect(struct conn *conn, struct deadline_list *list, int64_t deadline_ms) {
+    conn_expect_nothing(conn);
+    conn->waits_in = list;
+    conn->deadline_ms = deadline_ms;
+    conn->prev = list->tail;
+    if (list->tail)
+        list->tail->next = conn;
+    else
+        list->head = conn;
+    list->tail = conn;
+}
+
+void conn_cut(struct conn *conn) {
+    shutdown(conn->fd, SHUT_RDWR);
+}

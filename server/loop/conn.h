@@ -1,0 +1,63 @@
+/*
+ * conn: one client connection and the request on it, from accept to close. Owned by its worker.
+ */
+#ifndef SERVER_LOOP_CONN_H
+#define SERVER_LOOP_CONN_H
+
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "common/buf.h"
+#include "server/loop/door.h"
+#include "server/loop/view.h"
+
+struct worker;
+
+/* Connections that wait for bytes of the client, the one to expire first at the head. */
+struct deadline_list {
+    struct conn *head;
+    struct conn *tail;
+};
+
+struct request {
+    struct buf raw_target;                 /* as received; memory is kept from request to request */
+    struct buf path;                       /* normalised */
+    struct view *view;                     /* pinned while it is judged; NULL between requests */
+    int64_t began_ms;                      /* monotonic */
+    int64_t wait_until_ms;                 /* monotonic; 0 = has not waited for keys */
+    const struct keyring_entry *waits_for; /* in view; NULL = does not wait */
+    struct conn *waiting_next;
+    struct conn *waiting_prev;
+    bool admitted;           /* its head was found sound */
+    struct door_result head; /* then: what the head said */
+};
+
+struct conn {
+    struct worker *worker;
+    struct MHD_Connection *mhd;
+    struct tls *tls; /* pinned for the handshake; NULL: plain */
+    struct sockaddr_storage address;
+    char client[INET6_ADDRSTRLEN]; /* address in words, for logs */
+    bool counted_by_address;
+    int fd;
+    struct request request;
+
+    struct deadline_list *waits_in; /* NULL while a request is being answered */
+    int64_t deadline_ms;
+    struct conn *next;
+    struct conn *prev;
+};
+
+/* Put the connection at the end of list, with that deadline, taking it out of where it was. */
+void conn_expect(struct conn *conn, struct deadline_list *list, int64_t deadline_ms);
+
+/* It waits for nothing. */
+void conn_expect_nothing(struct conn *conn);
+
+/*
+ * Cut off: libmicrohttpd sees the end of the stream and closes. The peer loses what it was sending.
+ */
+void conn_cut(struct conn *conn);
+
+#endif

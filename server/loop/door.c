@@ -1,0 +1,168 @@
+#include "server/loop/door.h"
+
+#include "common/ascii.h"
+
+/* Collected over the header lines. */
+struct walk {
+    const char *cursor; /* where the next line must begin; NULL once something is out of place */
+    struct span authorization;
+    size_t authorizations;
+    struct span host;
+    size_t hosts;
+    struct span content_length;
+    size_t content_lengths;
+    struct span transfer_encoding;
+    size_t transfer_encodings;
+    const char *wrong; /* the first fault; NULL while there is none */
+};
+
+static bool has_control(struct span text) {
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f) return true;
+    }
+    return false;
+}
+
+static bool is_digits(struct span text) {
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] < '0' || text.ptr[i] > '9') return false;
+    return text.len > 0 && text.len <= 18;
+}
+
+/* host [ ":" port ] (RFC 9112 section 3.2); what a host may hold, not whether it exists. */
+static bool is_host(struct span text) {
+    size_t end = span_find(text, ':');
+    if (text.len && text.ptr[0] == '[') {
+        end = span_find(text, ']') + 1;
+        if (end > text.len) return false;
+    }
+    struct span name = span_until(text, end), rest = span_from(text, end);
+    bool bracketed = name.len && name.ptr[0] == '[';
+
+    if (name.len == 0 || (bracketed && name.len < 4)) return false;
+    const char *others = bracketed ? ":." : "-._~!$&'()*+;=%";
+    for (size_t i = bracketed; i < name.len - bracketed; i++)
+        if (!ascii_is_alphanumeric_or(name.ptr[i], others)) return false;
+    return rest.len == 0 ||
+           (rest.ptr[0] == ':' && (rest.len == 1 || is_digits(span_from(rest, 1))));
+}
+
+/*
+ * libmicrohttpd leaves names and values where they were received and overwrites the line ends with
+ * NUL: two for CR LF, one for a bare LF. So the end of each line tells where the next begins, and
+ * any byte that it swallowed (behind a NUL, in a folded line) shows as a gap.
+ */
+static void follow_line(struct walk *walk, struct span name, struct span value) {
+    if (!walk->cursor) return;
+    const char *colon = name.ptr + name.len;
+    if (name.ptr != walk->cursor || value.ptr <= colon) {
+        walk->cursor = NULL;
+        return;
+    }
+    for (const char *at = colon + 1; at < value.ptr; at++) {
+        if (*at == ' ' || *at == '\t') continue;
+        walk->cursor = NULL;
+        return;
+    }
+    const char *end = value.ptr + value.len;
+    walk->cursor = end[0] == '\0' && end[1] == '\0' ? end + 2 : NULL;
+}
+
+static void remember(struct walk *walk, struct span name, struct span value) {
+    const struct {
+        struct span name;
+        struct span *first;
+        size_t *count;
+    } known[] = {
+        {SPAN_LITERAL("authorization"), &walk->authorization, &walk->authorizations},
+        {SPAN_LITERAL("host"), &walk->host, &walk->hosts},
+        {SPAN_LITERAL("content-length"), &walk->content_length, &walk->content_lengths},
+        {SPAN_LITERAL("transfer-encoding"), &walk->transfer_encoding, &walk->transfer_encodings},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        if (!span_equal_nocase(name, known[i].name)) continue;
+        if ((*known[i].count)++ == 0) *known[i].first = value;
+    }
+}
+
+static enum MHD_Result on_header(void *argument, enum MHD_ValueKind kind, const char *name,
+                                 size_t name_len, const char *value, size_t value_len) {
+    struct walk *walk = argument;
+    struct span name_span = {name, name_len};
+    struct span value_span = {value ? value : "", value ? value_len : 0};
+    (void)kind;
+
+    follow_line(walk, name_span, value_span);
+    if (!ascii_is_token(name_span)) {
+        walk->wrong = "a header name is not a token";
+        return MHD_NO;
+    }
+    if (has_control(value_span)) {
+        walk->wrong = "a header value holds a control character";
+        return MHD_NO;
+    }
+    remember(walk, name_span, value_span);
+    return MHD_YES;
+}
+
+/* The request line must stand in the buffer as METHOD SP target SP version, with CR LF behind. */
+static const char *first_line_end(const struct door_head *head) {
+    const char *method_end = head->method + strlen(head->method);
+    const char *target_end = head->url + head->raw_target.len;
+    const char *end = head->version + strlen("HTTP/1.1");
+
+    if (head->url != method_end + 1 || head->version != target_end + 1) return NULL;
+    return end[0] == '\0' && end[1] == '\0' ? end + 2 : NULL;
+}
+
+static size_t head_size(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    return info ? info->header_size : 0;
+}
+
+static const char *fault_of_host(const struct walk *walk, bool http_1_0) {
+    if (walk->hosts > 1) return "there is more than one Host header";
+    if (walk->hosts == 0) return http_1_0 ? NULL : "there is no Host header";
+    return is_host(span_trim(walk->host)) ? NULL : "the Host header is not a host";
+}
+
+static const char *fault_of_length(const struct walk *walk, bool http_1_0) {
+    if (walk->content_lengths > 1) return "there is more than one Content-Length header";
+    if (walk->content_lengths && !is_digits(walk->content_length))
+        return "the Content-Length header is not a plain number";
+    if (walk->transfer_encodings == 0) return NULL;
+    if (walk->content_lengths) return "there are both Content-Length and Transfer-Encoding headers";
+    if (http_1_0) return "HTTP/1.0 has no Transfer-Encoding";
+    if (walk->transfer_encodings > 1 ||
+        !span_equal_nocase(walk->transfer_encoding, SPAN_LITERAL("chunked")))
+        return "the Transfer-Encoding is not exactly chunked";
+    return NULL;
+}
+
+bool door_check(const struct door_head *head, struct door_result *ret, struct refusal *refusal) {
+    bool http_1_0 = strcmp(head->version, MHD_HTTP_VERSION_1_0) == 0;
+    size_t size = head_size(head->connection);
+    struct walk walk = {.cursor = first_line_end(head)};
+
+    if (size > head->header_max)
+        return refuse(refusal, REASON_HEAD_TOO_LARGE,
+                      "the request head has %zu bytes; %zu are accepted", size, head->header_max);
+    if (!ascii_is_token(span_of(head->method)))
+        return refuse(refusal, REASON_FRAMING, "the method is not a token");
+    MHD_get_connection_values_n(head->connection, MHD_HEADER_KIND, on_header, &walk);
+
+    if (!walk.wrong) walk.wrong = fault_of_host(&walk, http_1_0);
+    if (!walk.wrong) walk.wrong = fault_of_length(&walk, http_1_0);
+    /* The empty line that ends the head is two bytes as well. */
+    if (!walk.wrong && (!walk.cursor || walk.cursor + 2 != head->method + size))
+        walk.wrong = "a line does not end in CR LF, is folded, or holds a NUL";
+    if (walk.wrong) return refuse(refusal, REASON_FRAMING, "%s", walk.wrong);
+
+    ret->authorization = walk.authorizations ? walk.authorization : SPAN_NONE;
+    ret->authorization_count = walk.authorizations;
+    ret->has_body = walk.transfer_encodings ||
+                    (walk.content_lengths && !span_equal_text(walk.content_length, "0"));
+    return true;
+}

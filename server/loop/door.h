@@ -1,0 +1,40 @@
+/*
+ * door: is this request framed in exactly one way (RFC 9112)? libmicrohttpd lets nearly anything
+ * through, and what two servers read differently is how requests are smuggled.
+ */
+#ifndef SERVER_LOOP_DOOR_H
+#define SERVER_LOOP_DOOR_H
+
+#include <microhttpd.h>
+
+#include "common/span.h"
+#include "server/token/reason.h"
+
+/* The head of a request as libmicrohttpd shows it to its handler. */
+struct door_head {
+    struct MHD_Connection *connection;
+    const char *method;
+    const char *url; /* where the target begins in the connection's buffer */
+    const char *version;
+    struct span raw_target;
+    size_t header_max; /* limit for the whole head, in bytes */
+};
+
+/* What the later steps need of the headers; spans live as long as the request. */
+struct door_result {
+    struct span authorization; /* the first one; absent if there is none */
+    size_t authorization_count;
+    bool has_body;
+};
+
+/*
+ * Refused: a method that is no token; header names that are no tokens, values with control
+ * characters; none or several Host headers or one that is no host; Content-Length that is not one
+ * plain number; Transfer-Encoding that is not exactly "chunked", or together with Content-Length
+ * or in HTTP/1.0; a head larger than header_max; and a head of which libmicrohttpd does not show
+ * every byte: bare LF as line end, folded lines, NUL bytes, stray spaces in the request line.
+ */
+bool door_check(const struct door_head *head, struct door_result *ret,
+                struct refusal *refusal) MUST_CHECK;
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * listener: a listening socket: our own TCP or unix socket, or one that systemd handed over. Shared
+ * by all workers, kept across reloads while its address stays configured.
+ */
+#ifndef SERVER_LOOP_LISTENER_H
+#define SERVER_LOOP_LISTENER_H
+
+#include "common/err.h"
+#include "common/ref.h"
+
+struct listener {
+    struct ref ref;
+    int fd; /* non-blocking */
+    char *address;
+    char *unlink_path; /* of a unix socket of our own; NULL otherwise */
+};
+
+/*
+ * Listen on host:port, [v6]:port, unix:PATH or systemd:NAME. A stale unix socket at PATH is
+ * replaced, a live one is not. May resolve a name: main thread. Returns 0 with one reference in
+ * *ret, or ERR_SYSTEM, ERR_MEMORY with the reason.
+ */
+int listener_open(const char *address, struct listener **ret, struct err_text *err) MUST_CHECK;
+
+struct listener *listener_ref(struct listener *listener);
+void listener_unref(struct listener *listener); /* the last one closes; NULL is fine */
+CLEANUP_DEFINE(struct listener *, listener_unref)
+
+#endif

@@ -1,0 +1,293 @@
+#include "server/loop/request.h"
+
+#include "common/clock.h"
+#include "server/answer/endpoint.h"
+#include "server/answer/problem.h"
+#include "server/answer/respond.h"
+#include "server/policy/decision.h"
+#include "server/policy/route.h"
+#include "server/policy/target.h"
+#include "server/token/authenticate.h"
+
+/* Requests that may wait for keys at once, in each worker; further ones are refused at once. */
+#define WAITING_MAX 1024
+#define LIST_MAX (8 * 1024)
+
+/* What became of a request, for the answer and the log. */
+struct outcome {
+    struct principal *principal; /* NULL: nobody was authenticated */
+    struct refusal refusal;
+    bool refused;
+    struct span method;
+    struct span path; /* normalised; absent where the target could not be read */
+};
+
+static struct conn *conn_of(struct MHD_Connection *connection) {
+    return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+/* --- waiting for keys ---------------------------------------------------------------------- */
+
+static void wait_for_keys(struct worker *worker, struct conn *conn,
+                          const struct keyring_entry *entry) {
+    struct request *request = &conn->request;
+    if (request->wait_until_ms == 0) request->wait_until_ms = worker->now_ms + REQUEST_WAIT_MS;
+    request->waits_for = entry;
+    request->waiting_prev = NULL;
+    request->waiting_next = worker->waiting;
+    if (worker->waiting) worker->waiting->request.waiting_prev = conn;
+    worker->waiting = conn;
+    worker->waiting_count++;
+    MHD_suspend_connection(conn->mhd);
+}
+
+static void wait_no_longer(struct worker *worker, struct conn *conn) {
+    struct request *request = &conn->request;
+    if (!request->waits_for) return;
+    if (request->waiting_prev)
+        request->waiting_prev->request.waiting_next = request->waiting_next;
+    else
+        worker->waiting = request->waiting_next;
+    if (request->waiting_next) request->waiting_next->request.waiting_prev = request->waiting_prev;
+    request->waits_for = NULL;
+    worker->waiting_count--;
+}
+
+static bool need_not_wait(const struct worker *worker, const struct request *request) {
+    const struct pulse *pulse = request->waits_for->pulse;
+    return worker->now_ms >= request->wait_until_ms ||
+           request->view->ring_generation != worker->view->ring_generation ||
+           (!atomic_load(&pulse->wanted) && !atomic_load(&pulse->fetching));
+}
+
+void request_resume_waiting(struct worker *worker, bool all) {
+    struct conn *next;
+    for (struct conn *conn = worker->waiting; conn; conn = next) {
+        next = conn->request.waiting_next;
+        if (!all && !need_not_wait(worker, &conn->request)) continue;
+        wait_no_longer(worker, conn);
+        MHD_resume_connection(conn->mhd);
+    }
+}
+
+/* May a request that lacks keys wait for a fetch? If not, what was found out so far stands. */
+static bool may_wait(struct worker *worker, const struct request *request,
+                     const struct keyring_entry *entry) {
+    if (worker->waiting_count >= WAITING_MAX || atomic_load(&worker->shared->stopping))
+        return false;
+    if (request->wait_until_ms && worker->now_ms >= request->wait_until_ms) return false;
+    return keystore_hint(worker->shared->keystore, entry) == HINT_WAIT;
+}
+
+/* --- the answer ---------------------------------------------------------------------------- */
+
+static void log_access(const struct conn *conn, const struct outcome *outcome, unsigned status) {
+    const struct request *request = &conn->request;
+    bool refused = outcome->refused;
+    /* Never the query: it may hold a token (RFC 9700 section 4.3.2). */
+    struct span path = outcome->path;
+    if (!path.ptr)
+        path = span_until(buf_span(&request->raw_target),
+                          span_find(buf_span(&request->raw_target), '?'));
+
+    LOG(LOG_INFO, refused ? "refused" : "answered", LOG_TEXT("client", conn->client),
+        LOG_SPAN("method", outcome->method), LOG_SPAN("path", path), LOG_NUMBER("status", status),
+        LOG_SPAN("user", outcome->principal ? principal_user(outcome->principal) : SPAN_NONE),
+        LOG_TEXT("reason", refused ? reason_name(outcome->refusal.reason) : NULL),
+        LOG_TEXT("why", refused ? outcome->refusal.text : NULL),
+        LOG_NUMBER("took_ms", clock_monotonic_ms() - request->began_ms));
+}
+
+static enum MHD_Result send_answer(struct conn *conn, struct answer *answer,
+                                   const struct outcome *outcome) {
+    const struct worker *worker = conn->worker;
+    if (atomic_load(&worker->shared->draining)) answer->close = true;
+
+    bool queued = respond(conn->mhd, answer);
+    if (worker->view->setup->config->log.access) log_access(conn, outcome, answer->status);
+    answer_done(answer);
+    return queued ? MHD_YES : MHD_NO;
+}
+
+static enum MHD_Result send_refusal(struct conn *conn, const struct outcome *outcome,
+                                    struct problem_context *context) {
+    context->realm = conn->worker->view->setup->config->realm;
+    struct answer answer = problem_answer(&outcome->refusal, context);
+    return send_answer(conn, &answer, outcome);
+}
+
+/* A refusal that needs nothing of a route. */
+static enum MHD_Result refuse_early(struct conn *conn, struct outcome *outcome) {
+    struct problem_context context = {0};
+    outcome->refused = true;
+    return send_refusal(conn, outcome, &context);
+}
+
+static enum MHD_Result refuse_method(struct conn *conn, const struct config *config,
+                                     struct outcome *outcome) {
+    struct buf allow = buf_make(LIST_MAX);
+    route_add_allow(config, outcome->path, &allow);
+    struct problem_context context = {.allow = buf_span(&allow)};
+
+    outcome->refused = true;
+    refuse(&outcome->refusal, REASON_METHOD_NOT_ALLOWED, "this path does not take that method");
+    enum MHD_Result result = send_refusal(conn, outcome, &context);
+    buf_done(&allow);
+    return result;
+}
+
+static enum MHD_Result answer_decision(struct conn *conn, const struct decision *decision,
+                                       struct outcome *outcome) {
+    if (decision->allowed) {
+        struct answer answer = endpoint_answer(decision);
+        return send_answer(conn, &answer, outcome);
+    }
+    struct problem_context context = {0};
+    struct buf scopes = buf_make(LIST_MAX);
+    if (decision->principal) {
+        decision_add_scopes(decision->route, decision->principal, &scopes);
+        context.scope = buf_span(&scopes);
+    }
+    outcome->refused = true;
+    enum MHD_Result result = send_refusal(conn, outcome, &context);
+    buf_done(&scopes);
+    return result;
+}
+
+/* --- the stairs ---------------------------------------------------------------------------- */
+
+/* Pin the newest view for this request; what an earlier judgement pinned is let go. */
+static const struct view *pin_newest(struct worker *worker, struct request *request) {
+    view_update(&worker->view, worker->shared);
+    view_unpin(request->view);
+    request->view = view_pin(worker->view);
+    return request->view;
+}
+
+static enum MHD_Result decide(struct conn *conn, const struct config_route *route,
+                              enum authenticated authenticated, struct outcome *outcome) {
+    if (authenticated != AUTH_PRINCIPAL && authenticated != AUTH_ABSENT)
+        return refuse_early(conn, outcome);
+    struct decision decision = authorize(route, outcome->principal, &outcome->refusal);
+    enum MHD_Result result = answer_decision(conn, &decision, outcome);
+    principal_free(outcome->principal);
+    return result;
+}
+
+/* Judge a request whose head is sound. May end with the request waiting for keys. */
+static enum MHD_Result judge(struct worker *worker, struct conn *conn, struct span method) {
+    struct request *request = &conn->request;
+    struct outcome outcome = {.method = method};
+    const struct keyring_entry *entry = NULL;
+    const struct config_route *route = NULL;
+    struct target target;
+
+    if (!target_parse(buf_span(&request->raw_target), &request->path, &target, &outcome.refusal))
+        return refuse_early(conn, &outcome);
+    outcome.path = target.path;
+
+    for (;;) {
+        const struct view *view = pin_newest(worker, request);
+        const struct config *config = view->setup->config;
+        switch (route_find(config, method, target.path, &route)) {
+        case ROUTE_NONE:
+            refuse(&outcome.refusal, REASON_NO_ROUTE, "nothing is configured for this path");
+            return refuse_early(conn, &outcome);
+        case ROUTE_OTHER_METHOD:
+            return refuse_method(conn, config, &outcome);
+        case ROUTE_FOUND:
+            break;
+        }
+        struct evidence evidence = {.now = clock_wall(),
+                                    .now_ms = clock_monotonic_ms(),
+                                    .authorization = request->head.authorization,
+                                    .authorization_count = request->head.authorization_count};
+        enum authenticated authenticated =
+            authenticate(&evidence, view->ring, config->limits.token, &outcome.principal, &entry,
+                         &outcome.refusal);
+        if (authenticated != AUTH_NEEDS_KEYS) return decide(conn, route, authenticated, &outcome);
+        if (may_wait(worker, request, entry)) {
+            wait_for_keys(worker, conn, entry);
+            return MHD_YES;
+        }
+        /* The keys may have arrived between the look at them and the hint. */
+        if (keystore_generation(worker->shared->keystore) == view->ring_generation)
+            return refuse_early(conn, &outcome);
+    }
+}
+
+/* --- libmicrohttpd's callbacks ------------------------------------------------------------- */
+
+void *request_on_target(void *argument, const char *target, struct MHD_Connection *connection) {
+    struct worker *worker = argument;
+    struct conn *conn = conn_of(connection);
+    if (!conn) return NULL;
+
+    struct request *request = &conn->request;
+    buf_reset(&request->raw_target);
+    buf_add_text(&request->raw_target, target);
+    request->admitted = false;
+    request->wait_until_ms = 0;
+    request->began_ms = worker->now_ms;
+    /* The request line is here: the rest of the head has its own time limit, counted from now on,
+     * that no trickle of bytes extends. */
+    conn_expect(conn, &worker->heads,
+                worker->now_ms + worker->view->setup->config->limits.header_timeout);
+    return conn;
+}
+
+enum MHD_Result request_on_call(void *argument, struct MHD_Connection *connection, const char *url,
+                                const char *method, const char *version, const char *upload,
+                                size_t *upload_len, void **state) {
+    struct worker *worker = argument;
+    struct conn *conn = *state;
+    (void)upload;
+
+    if (!conn || !buf_ok(&conn->request.raw_target)) return MHD_NO;
+    if (*upload_len) { /* a body is never read: its request was answered before */
+        *upload_len = 0;
+        return MHD_YES;
+    }
+    conn_expect_nothing(conn);
+    struct request *request = &conn->request;
+    if (!request->admitted) {
+        struct door_head head = {.connection = connection,
+                                 .method = method,
+                                 .url = url,
+                                 .version = version,
+                                 .raw_target = buf_span(&request->raw_target),
+                                 .header_max = worker->view->setup->config->limits.header};
+        struct outcome outcome = {.method = span_of(method)};
+        if (!door_check(&head, &request->head, &outcome.refusal))
+            return refuse_early(conn, &outcome);
+        request->admitted = true;
+        /* libmicrohttpd closes the connection behind an answer that is queued at its first call.
+         * That is right where a body is left unread; otherwise answer at the second call. */
+        if (!request->head.has_body) return MHD_YES;
+    }
+    return judge(worker, conn, span_of(method));
+}
+
+void request_on_completed(void *argument, struct MHD_Connection *connection, void **state,
+                          enum MHD_RequestTerminationCode code) {
+    struct worker *worker = argument;
+    struct conn *conn = *state;
+    (void)connection;
+    (void)code;
+
+    if (!conn) return;
+    *state = NULL;
+    wait_no_longer(worker, conn);
+    view_unpin(conn->request.view);
+    conn->request.view = NULL;
+    const struct config_limits *limits = &worker->view->setup->config->limits;
+    conn_expect(conn, &worker->idle,
+                worker->now_ms + limits->idle_timeout + limits->header_timeout);
+}
+
+void request_done(struct request *request) {
+    buf_done(&request->raw_target);
+    buf_done(&request->path);
+    view_unpin(request->view);
+    request->view = NULL;
+}

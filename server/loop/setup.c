@@ -1,0 +1,58 @@
+#include "server/loop/setup.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct listener *find_listener(const struct setup *previous, const char *address) {
+    for (size_t i = 0; previous && i < previous->listen_count; i++)
+        if (strcmp(previous->listen[i].listener->address, address) == 0)
+            return previous->listen[i].listener;
+    return NULL;
+}
+
+static int fill_listen(const struct config_listen *wanted, const struct setup *previous,
+                       struct setup_listen *ret, struct err_text *err) {
+    struct listener *kept = find_listener(previous, wanted->address);
+    int r = 0;
+
+    if (kept)
+        ret->listener = listener_ref(kept);
+    else
+        r = listener_open(wanted->address, &ret->listener, err);
+    if (r < 0 || !*wanted->tls_certificate) return r;
+    return tls_load(wanted->tls_certificate, wanted->tls_private_key, &ret->tls, err);
+}
+
+int setup_new(struct config *config, const struct setup *previous, struct setup **ret,
+              struct err_text *err) {
+    CLEANUP(setup_unrefp) struct setup *setup = calloc(1, sizeof *setup);
+    if (!setup) return err_set(err, ERR_MEMORY, "out of memory");
+
+    ref_init(&setup->ref);
+    setup->config = config_ref(config);
+    setup->listen = calloc(config->listen_count, sizeof *setup->listen);
+    if (!setup->listen) return err_set(err, ERR_MEMORY, "out of memory");
+    setup->listen_count = config->listen_count;
+    for (size_t i = 0; i < config->listen_count; i++) {
+        int r = fill_listen(&config->listen[i], previous, &setup->listen[i], err);
+        if (r < 0) return r;
+    }
+    *ret = TAKE_PTR(setup);
+    return 0;
+}
+
+struct setup *setup_ref(struct setup *setup) {
+    ref_take(&setup->ref);
+    return setup;
+}
+
+void setup_unref(struct setup *setup) {
+    if (!setup || !ref_drop(&setup->ref)) return;
+    for (size_t i = 0; i < setup->listen_count; i++) {
+        listener_unref(setup->listen[i].listener);
+        tls_unref(setup->listen[i].tls);
+    }
+    free(setup->listen);
+    config_unref(setup->config);
+    free(setup);
+}

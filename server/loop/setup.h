@@ -1,0 +1,34 @@
+/*
+ * setup: a configuration together with the sockets and certificates it names, as one immutable
+ * value. A reload builds the next setup completely, then publishes it.
+ */
+#ifndef SERVER_LOOP_SETUP_H
+#define SERVER_LOOP_SETUP_H
+
+#include "server/config/config.h"
+#include "server/loop/listener.h"
+#include "server/loop/tls.h"
+
+struct setup {
+    struct ref ref;
+    struct config *config;
+    struct setup_listen {
+        struct listener *listener;
+        struct tls *tls; /* NULL: plain */
+    } * listen;          /* one for each of config->listen */
+    size_t listen_count;
+};
+
+/*
+ * Open and load what config names. Listeners that previous (may be NULL) has for the same address
+ * are kept, so that no connection waiting in them is lost. Main thread. Returns 0 with one
+ * reference in *ret, or an error with the reason and nothing changed.
+ */
+int setup_new(struct config *config, const struct setup *previous, struct setup **ret,
+              struct err_text *err) MUST_CHECK;
+
+struct setup *setup_ref(struct setup *setup);
+void setup_unref(struct setup *setup); /* NULL is fine */
+CLEANUP_DEFINE(struct setup *, setup_unref)
+
+#endif

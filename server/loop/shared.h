@@ -1,0 +1,22 @@
+/*
+ * shared: what all workers look at and none of them owns.
+ */
+#ifndef SERVER_LOOP_SHARED_H
+#define SERVER_LOOP_SHARED_H
+
+#include <stdatomic.h>
+
+#include "common/snapshot.h"
+#include "server/keys/keystore.h"
+#include "server/loop/census.h"
+#include "server/loop/setup.h"
+
+struct shared {
+    struct snapshot setup; /* of struct setup; written by the main thread */
+    struct keystore *keystore;
+    struct census *census;
+    atomic_bool draining; /* take no new connections, let the old ones end */
+    atomic_bool stopping; /* end now */
+};
+
+#endif

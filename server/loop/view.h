@@ -1,0 +1,29 @@
+/*
+ * view: the setup and the keyring that fit together, as one worker sees them. A request pins one
+ * for its life, so that nothing changes under it. Counted without atomics: a view never leaves its
+ * worker.
+ */
+#ifndef SERVER_LOOP_VIEW_H
+#define SERVER_LOOP_VIEW_H
+
+#include "server/loop/shared.h"
+
+struct view {
+    unsigned refs;
+    struct setup *setup;
+    uint64_t setup_generation;
+    struct keyring *ring;
+    uint64_t ring_generation;
+};
+
+/*
+ * Bring *view (NULL at first) up to date, which costs two atomic loads where nothing was published.
+ * During a reload setup and keyring may not fit for a moment, and without memory there is no new
+ * view: then the old one stays. Returns true where *view was replaced.
+ */
+bool view_update(struct view **view, struct shared *shared);
+
+struct view *view_pin(struct view *view);
+void view_unpin(struct view *view); /* NULL is fine */
+
+#endif

@@ -1,0 +1,412 @@
+#include "server/loop/worker.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "server/loop/request.h"
+
+#define EVENTS_MAX 64
+/* Connections taken in one go from one listener, so that a flood does not starve the others. */
+#define ACCEPTS_MAX 32
+/* How long to leave the listeners alone when descriptors have run out: the queue keeps. */
+#define DESCRIPTORS_PAUSE_MS 100
+/* What libmicrohttpd needs in its pool besides the head itself: its own notes and the answer. */
+#define POOL_EXTRA (16 * 1024)
+
+/* --- connections --------------------------------------------------------------------------- */
+
+static const struct config *config_of(const struct worker *worker) {
+    return worker->view->setup->config;
+}
+
+static void describe_client(struct conn *conn) {
+    const struct sockaddr *address = (const struct sockaddr *)&conn->address;
+    const void *bytes = NULL;
+
+    if (address->sa_family == AF_INET)
+        bytes = &((const struct sockaddr_in *)(const void *)address)->sin_addr;
+    else if (address->sa_family == AF_INET6)
+        bytes = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+    if (!bytes || !inet_ntop(address->sa_family, bytes, conn->client, sizeof conn->client))
+        strcpy(conn->client, "unix");
+}
+
+static void connection_started(struct worker *worker, struct MHD_Connection *connection,
+                               void **context) {
+    struct conn *conn = calloc(1, sizeof *conn);
+    *context = conn;
+    if (!conn) return;
+
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    socklen_t len = sizeof conn->address;
+    conn->worker = worker;
+    conn->mhd = connection;
+    conn->fd = info->connect_fd;
+    if (getpeername(conn->fd, (struct sockaddr *)&conn->address, &len) < 0)
+        conn->address.ss_family = AF_UNSPEC;
+    describe_client(conn);
+    conn->request.raw_target = buf_make(worker->view->setup->config->limits.header);
+    conn->request.path = buf_make(3 * worker->view->setup->config->limits.header);
+    if (worker->accepts_at->tls) conn->tls = tls_ref(worker->accepts_at->tls);
+    worker->connections++;
+    conn_expect(conn, &worker->heads, worker->now_ms + config_of(worker)->limits.header_timeout);
+}
+
+static void connection_closed(struct worker *worker, void **context) {
+    struct conn *conn = *context;
+    if (!conn) return;
+    *context = NULL;
+    conn_expect_nothing(conn);
+    census_leave(worker->shared->census, (struct sockaddr *)&conn->address,
+                 conn->counted_by_address);
+    request_done(&conn->request);
+    tls_unref(conn->tls);
+    free(conn);
+    worker->connections--;
+}
+
+static void on_connection(void *argument, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode code) {
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        connection_started(argument, connection, context);
+    else
+        connection_closed(argument, context);
+}
+
+/* The certificate for a handshake: the one that was current when the connection came in. */
+static int on_handshake(gnutls_session_t session, const gnutls_datum_t *authorities, int count,
+                        const gnutls_pk_algorithm_t *algorithms, int algorithms_len,
+                        gnutls_pcert_st **chain, unsigned *chain_len, gnutls_privkey_t *key) {
+    struct MHD_Connection *connection = gnutls_session_get_ptr(session);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct conn *conn = info ? info->socket_context : NULL;
+    (void)authorities;
+    (void)count;
+    (void)algorithms;
+    (void)algorithms_len;
+
+    if (!conn || !conn->tls) return -1;
+    *chain = conn->tls->chain;
+    *chain_len = conn->tls->chain_len;
+    *key = conn->tls->key;
+    return 0;
+}
+
+/* The target is normalised by us, once; libmicrohttpd must not decode it before. */
+static size_t keep_escapes(void *argument, struct MHD_Connection *connection, char *text) {
+    (void)argument;
+    (void)connection;
+    return strlen(text);
+}
+
+static void on_library_message(void *argument, const char *format, va_list values) {
+    char text[256];
+    (void)argument;
+    if (!log_enabled(LOG_DEBUG)) return;
+    vsnprintf(text, sizeof text, format, values);
+    text[strcspn(text, "\n")] = '\0';
+    LOG(LOG_DEBUG, "libmicrohttpd", LOG_TEXT("text", text));
+}
+
+static struct MHD_Daemon *make_daemon(struct worker *worker, bool tls) {
+    const struct config *config = config_of(worker);
+    struct MHD_OptionItem tls_options[] = {
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, (intptr_t)on_handshake, NULL},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(intptr_t)TLS_PRIORITIES},
+        {MHD_OPTION_END, 0, NULL}};
+    struct MHD_OptionItem no_options[] = {{MHD_OPTION_END, 0, NULL}};
+    unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME |
+                     MHD_USE_ERROR_LOG | (tls ? MHD_USE_TLS : 0);
+
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, request_on_call, worker,        /* the options: */
+        MHD_OPTION_EXTERNAL_LOGGER, on_library_message, NULL, /* first, by its contract */
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)INT32_MAX,     /* the census counts */
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)config->limits.header + POOL_EXTRA,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)((config->limits.idle_timeout + 999) / 1000),
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, worker,                   /* */
+        MHD_OPTION_NOTIFY_COMPLETED, request_on_completed, worker,             /* */
+        MHD_OPTION_URI_LOG_CALLBACK, request_on_target, worker,                /* */
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,                      /* */
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, /* */
+        MHD_OPTION_ARRAY, tls ? tls_options : no_options, MHD_OPTION_END);
+}
+
+/* --- the epoll set ------------------------------------------------------------------------- */
+
+static bool epoll_add(struct worker *worker, int fd, struct event_source *source, uint32_t events) {
+    struct epoll_event event = {.events = events, .data.ptr = source};
+    return epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static bool add_daemon(struct worker *worker, bool tls, struct MHD_Daemon **ret) {
+    *ret = make_daemon(worker, tls);
+    if (!*ret) return false;
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(*ret, MHD_DAEMON_INFO_EPOLL_FD);
+    return info && epoll_add(worker, info->epoll_fd, &worker->http_source, EPOLLIN);
+}
+
+static void stop_accepting(struct worker *worker) {
+    for (size_t i = 0; worker->accepting && i < worker->watch_count; i++)
+        epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, worker->watches[i].listener->fd, NULL);
+    worker->accepting = false;
+}
+
+static void start_accepting(struct worker *worker) {
+    if (worker->accepting || atomic_load(&worker->shared->draining)) return;
+    worker->accepting = true;
+    worker->accept_again_ms = 0;
+    for (size_t i = 0; i < worker->watch_count; i++) {
+        struct watch *watch = &worker->watches[i];
+        /* Exclusive: one new connection wakes one worker, not all. */
+        if (!epoll_add(worker, watch->listener->fd, &watch->source, EPOLLIN | EPOLLEXCLUSIVE))
+            LOG(LOG_ERROR, "cannot watch a listener", LOG_TEXT("address", watch->listener->address),
+                LOG_TEXT("why", strerror(errno)));
+    }
+}
+
+/* --- accepting ----------------------------------------------------------------------------- */
+
+static void refuse_connection(struct worker *worker, enum census_answer answer, int fd) {
+    if (answer == CENSUS_FULL && !worker->told_full) {
+        worker->told_full = true;
+        LOG(LOG_WARNING, "connections refused: limits.connections is reached",
+            LOG_NUMBER("connections", config_of(worker)->limits.connections));
+    }
+    close(fd);
+}
+
+static void add_connection(struct worker *worker, struct watch *watch, int fd,
+                           struct sockaddr_storage *address, socklen_t len) {
+    const struct config_limits *limits = &config_of(worker)->limits;
+    struct census *census = worker->shared->census;
+    bool counted;
+
+    enum census_answer answer =
+        census_enter(census, (struct sockaddr *)address, limits->connections,
+                     limits->connections_per_address, &counted);
+    if (answer != CENSUS_ADMITTED) {
+        refuse_connection(worker, answer, fd);
+        return;
+    }
+    worker->told_full = false;
+    worker->accepts_at = watch;
+    uint64_t before = worker->connections;
+    MHD_add_connection(watch->tls ? worker->secure : worker->plain, fd, (struct sockaddr *)address,
+                       len);
+    worker->accepts_at = NULL;
+    /* Where it was not taken in, nobody will count it out. */
+    if (worker->connections == before)
+        census_leave(census, (struct sockaddr *)address, counted);
+    else
+        worker->heads.tail->counted_by_address = counted;
+}
+
+static void on_listener(struct worker *worker, struct event_source *source) {
+    struct watch *watch = (struct watch *)source;
+
+    for (int i = 0; i < ACCEPTS_MAX; i++) {
+        struct sockaddr_storage address = {0};
+        socklen_t len = sizeof address;
+        int fd = accept4(watch->listener->fd, (struct sockaddr *)&address, &len,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            add_connection(worker, watch, fd, &address, len);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            LOG(LOG_WARNING, "not accepting for a moment", LOG_TEXT("why", strerror(errno)));
+            stop_accepting(worker);
+            worker->accept_again_ms = worker->now_ms + DESCRIPTORS_PAUSE_MS;
+        }
+        return;
+    }
+}
+
+/* --- what others published ----------------------------------------------------------------- */
+
+static void on_wake(struct worker *worker, struct event_source *source) {
+    eventfd_t ignored;
+    (void)source;
+    eventfd_read(worker->wake_fd, &ignored);
+}
+
+/* libmicrohttpd is run in every turn of the loop; its descriptors only have to end the wait. */
+static void on_http(struct worker *worker, struct event_source *source) {
+    (void)worker;
+    (void)source;
+}
+
+/* Watch the listeners of the current view instead of those of the one before. */
+static bool rewatch(struct worker *worker) {
+    const struct setup *setup = worker->view->setup;
+    struct watch *watches = calloc(setup->listen_count, sizeof *watches);
+    if (!watches) return false;
+
+    stop_accepting(worker);
+    for (size_t i = 0; i < worker->watch_count; i++) {
+        listener_unref(worker->watches[i].listener);
+        tls_unref(worker->watches[i].tls);
+    }
+    free(worker->watches);
+    worker->watches = watches;
+    worker->watch_count = setup->listen_count;
+    for (size_t i = 0; i < setup->listen_count; i++) {
+        watches[i].source.ready = on_listener;
+        watches[i].listener = listener_ref(setup->listen[i].listener);
+        if (!setup->listen[i].tls) continue;
+        watches[i].tls = tls_ref(setup->listen[i].tls);
+        if (!worker->secure && !add_daemon(worker, true, &worker->secure)) return false;
+    }
+    start_accepting(worker);
+    return true;
+}
+
+static void take_news(struct worker *worker) {
+    uint64_t before = worker->view->setup_generation;
+    if (view_update(&worker->view, worker->shared) && worker->view->setup_generation != before &&
+        !rewatch(worker))
+        LOG(LOG_ERROR, "a worker could not take the new listeners",
+            LOG_NUMBER("worker", worker->index));
+    if (worker->waiting) request_resume_waiting(worker, false);
+}
+
+/* --- time ---------------------------------------------------------------------------------- */
+
+static void cut_expired(struct worker *worker, struct deadline_list *list, const char *what) {
+    while (list->head && list->head->deadline_ms <= worker->now_ms) {
+        struct conn *conn = list->head;
+        LOG(LOG_DEBUG, what, LOG_TEXT("client", conn->client));
+        conn_expect_nothing(conn);
+        conn_cut(conn);
+    }
+}
+
+static void drain(struct worker *worker) {
+    stop_accepting(worker);
+    /* Connections that rest between requests have nothing to lose. */
+    while (worker->idle.head) {
+        struct conn *conn = worker->idle.head;
+        conn_expect_nothing(conn);
+        conn_cut(conn);
+    }
+}
+
+static void soonest(int64_t *wait, int64_t deadline_ms, int64_t now_ms) {
+    int64_t left = deadline_ms > now_ms ? deadline_ms - now_ms : 0;
+    if (left < *wait) *wait = left;
+}
+
+static void soonest_of_daemon(int64_t *wait, struct MHD_Daemon *daemon) {
+    MHD_UNSIGNED_LONG_LONG left;
+    if (daemon && MHD_get_timeout(daemon, &left) == MHD_YES && left < (uint64_t)*wait)
+        *wait = (int64_t)left;
+}
+
+/* How long the loop may sleep. */
+static int wait_time(struct worker *worker) {
+    int64_t wait = WORKER_HEARTBEAT_MS / 2;
+
+    soonest_of_daemon(&wait, worker->plain);
+    soonest_of_daemon(&wait, worker->secure);
+    if (worker->heads.head) soonest(&wait, worker->heads.head->deadline_ms, worker->now_ms);
+    if (worker->idle.head) soonest(&wait, worker->idle.head->deadline_ms, worker->now_ms);
+    if (worker->accept_again_ms) soonest(&wait, worker->accept_again_ms, worker->now_ms);
+    /* Waiting requests are woken by the keystore; this bounds their wait if it never does. */
+    if (worker->waiting) soonest(&wait, worker->now_ms + 50, worker->now_ms);
+    return (int)wait;
+}
+
+/* --- the loop ------------------------------------------------------------------------------ */
+
+static bool is_finished(const struct worker *worker) {
+    if (atomic_load(&worker->shared->stopping)) return true;
+    return atomic_load(&worker->shared->draining) && worker->connections == 0;
+}
+
+static void turn(struct worker *worker) {
+    struct epoll_event events[EVENTS_MAX];
+    int count = epoll_wait(worker->epoll_fd, events, EVENTS_MAX, wait_time(worker));
+
+    worker->now_ms = clock_monotonic_ms();
+    atomic_store_explicit(&worker->heartbeat_ms, worker->now_ms, memory_order_relaxed);
+    for (int i = 0; i < count; i++) {
+        struct event_source *source = events[i].data.ptr;
+        source->ready(worker, source);
+    }
+    take_news(worker);
+    if (atomic_load(&worker->shared->draining)) drain(worker);
+    if (worker->accept_again_ms && worker->now_ms >= worker->accept_again_ms)
+        start_accepting(worker);
+    cut_expired(worker, &worker->heads, "cut off: the request head did not arrive in time");
+    cut_expired(worker, &worker->idle, "cut off: no request arrived in time");
+    MHD_run(worker->plain);
+    if (worker->secure) MHD_run(worker->secure);
+    log_batch_flush();
+}
+
+void worker_release(struct worker *worker) {
+    stop_accepting(worker);
+    request_resume_waiting(worker, true);
+    if (worker->plain) MHD_stop_daemon(worker->plain);
+    if (worker->secure) MHD_stop_daemon(worker->secure);
+    for (size_t i = 0; i < worker->watch_count; i++) {
+        listener_unref(worker->watches[i].listener);
+        tls_unref(worker->watches[i].tls);
+    }
+    free(worker->watches);
+    view_unpin(worker->view);
+    if (worker->wake_fd >= 0) close(worker->wake_fd);
+    if (worker->epoll_fd >= 0) close(worker->epoll_fd);
+}
+
+static void *run(void *argument) {
+    struct worker *worker = argument;
+
+    log_batch_begin();
+    while (!is_finished(worker)) turn(worker);
+    /* Those that wait for keys get their answer; then all that is left is closed. */
+    request_resume_waiting(worker, true);
+    MHD_run(worker->plain);
+    if (worker->secure) MHD_run(worker->secure);
+    log_batch_end();
+    return NULL;
+}
+
+static bool prepare(struct worker *worker) {
+    worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    worker->wake_source.ready = on_wake;
+    worker->http_source.ready = on_http;
+    worker->now_ms = clock_monotonic_ms();
+    atomic_store(&worker->heartbeat_ms, worker->now_ms);
+    return worker->epoll_fd >= 0 && worker->wake_fd >= 0 &&
+           epoll_add(worker, worker->wake_fd, &worker->wake_source, EPOLLIN) &&
+           view_update(&worker->view, worker->shared) &&
+           add_daemon(worker, false, &worker->plain) && rewatch(worker);
+}
+
+int worker_start(struct worker *worker, unsigned index, struct shared *shared,
+                 struct err_text *err) {
+    *worker = (struct worker){.index = index, .shared = shared, .epoll_fd = -1, .wake_fd = -1};
+    if (prepare(worker) && pthread_create(&worker->thread, NULL, run, worker) == 0) return 0;
+
+    int why = errno;
+    worker_release(worker);
+    return err_set(err, ERR_SYSTEM, "cannot start a worker: %s", strerror(why));
+}
+
+void worker_wake(struct worker *worker) {
+    eventfd_write(worker->wake_fd, 1);
+}
+
+void worker_join(struct worker *worker) {
+    pthread_join(worker->thread, NULL);
+}

@@ -1,0 +1,69 @@
+/*
+ * worker: one thread with one event loop. It accepts, lets libmicrohttpd parse and send, and owns
+ * its connections, requests and view; no other thread touches them.
+ */
+#ifndef SERVER_LOOP_WORKER_H
+#define SERVER_LOOP_WORKER_H
+
+#include <pthread.h>
+
+#include "server/loop/conn.h"
+
+/* Something in the worker's epoll set. */
+struct event_source {
+    void (*ready)(struct worker *worker, struct event_source *source);
+};
+
+/* A listening socket as this worker watches it. */
+struct watch {
+    struct event_source source;
+    struct listener *listener;
+    struct tls *tls;
+};
+
+struct worker {
+    struct shared *shared;
+    pthread_t thread;
+    unsigned index;
+    int epoll_fd;
+    int wake_fd; /* eventfd: something was published, or the end is near */
+    struct event_source wake_source;
+    struct event_source http_source; /* for the descriptors of the two daemons */
+
+    struct MHD_Daemon *plain;
+    struct MHD_Daemon *secure; /* made when the first TLS listener appears */
+    struct watch *watches;
+    size_t watch_count;
+    bool accepting;           /* the watches are in the epoll set */
+    int64_t accept_again_ms;  /* monotonic: when to try again after descriptors ran out; 0 = now */
+    struct watch *accepts_at; /* the watch of the connection being added; NULL otherwise */
+
+    struct view *view;
+    int64_t now_ms;             /* monotonic, as of this turn of the loop */
+    struct deadline_list heads; /* connections whose request head is due */
+    struct deadline_list idle;  /* connections that may rest until the next request */
+    struct conn *waiting;       /* connections suspended until keys were fetched */
+    unsigned waiting_count;
+    uint64_t connections;
+    bool told_full; /* the limit of connections was logged, and has not been left since */
+    _Atomic int64_t heartbeat_ms;
+};
+
+/* The longest that a worker's heartbeat lies in the past while all is well. */
+#define WORKER_HEARTBEAT_MS 1000
+
+/* Start a worker's thread. Returns 0, or ERR_SYSTEM, ERR_MEMORY with the reason. */
+int worker_start(struct worker *worker, unsigned index, struct shared *shared,
+                 struct err_text *err) MUST_CHECK;
+
+/* Any thread: look at shared again, soon. */
+void worker_wake(struct worker *worker);
+
+/* Wait for the end of the thread, which shared.draining or shared.stopping brings about. */
+void worker_join(struct worker *worker);
+
+/* Close all that is left and free it. After worker_join(), when nobody wakes the worker any more.
+ */
+void worker_release(struct worker *worker);
+
+#endif
