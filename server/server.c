@@ -1,0 +1,256 @@
+#include "server/server.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "common/clock.h"
+#include "common/notify.h"
+#include "server/loop/worker.h"
+
+/* Descriptors besides those of connections: listeners, event loops, fetches, files. */
+#define DESCRIPTORS_RESERVED 128
+/* How long the main thread sleeps between its looks at the watchdog and the clock. */
+#define TICK_MS 500
+
+struct server {
+    server_load *load;
+    void *argument;
+    struct config *config;
+    struct shared shared;
+    struct worker *workers;
+    _Atomic unsigned worker_count; /* those that run; the refresh thread wakes them */
+    atomic_bool told_ready;
+};
+
+static void setup_ref_void(void *setup) {
+    setup_ref(setup);
+}
+
+static void setup_unref_void(void *setup) {
+    setup_unref(setup);
+}
+
+static void wake_workers(struct server *server) {
+    unsigned count = atomic_load(&server->worker_count);
+    for (unsigned i = 0; i < count; i++) worker_wake(&server->workers[i]);
+}
+
+/* --- readiness ----------------------------------------------------------------------------- */
+
+static void tell_ready(struct server *server) {
+    if (!keystore_is_ready(server->shared.keystore)) {
+        if (!atomic_load(&server->told_ready)) notify_status("waiting for the keys of an issuer");
+        return;
+    }
+    if (atomic_exchange(&server->told_ready, true)) return;
+    notify_ready();
+    notify_status("serving");
+    LOG(LOG_NOTICE, "ready");
+}
+
+/* Refresh thread: some issuer's refresh has ended. */
+static void on_keys(void *argument) {
+    struct server *server = argument;
+    tell_ready(server);
+    wake_workers(server);
+}
+
+/* --- start --------------------------------------------------------------------------------- */
+
+static void block_signals(sigset_t *ret) {
+    sigemptyset(ret);
+    sigaddset(ret, SIGHUP);
+    sigaddset(ret, SIGTERM);
+    sigaddset(ret, SIGINT);
+    pthread_sigmask(SIG_BLOCK, ret, NULL);
+    /* A client or log reader that went away is an error of write(), not our end. */
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void raise_descriptor_limit(const struct config *config) {
+    rlim_t wanted = config->limits.connections + DESCRIPTORS_RESERVED;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted) return;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < wanted)
+        LOG(LOG_WARNING, "fewer descriptors than limits.connections needs; raise LimitNOFILE",
+            LOG_NUMBER("descriptors", limit.rlim_cur), LOG_NUMBER("needed", wanted));
+}
+
+static void log_listeners(const struct setup *setup) {
+    for (size_t i = 0; i < setup->listen_count; i++)
+        LOG(LOG_NOTICE, "listening", LOG_TEXT("address", setup->listen[i].listener->address),
+            LOG_TEXT("tls", setup->listen[i].tls ? "yes" : "no"));
+}
+
+static int start_workers(struct server *server, struct err_text *err) {
+    for (unsigned i = 0; i < server->config->workers; i++) {
+        int r = worker_start(&server->workers[i], i, &server->shared, err);
+        if (r < 0) return r;
+        atomic_store(&server->worker_count, i + 1);
+    }
+    return 0;
+}
+
+static int start(struct server *server, struct err_text *err) {
+    struct setup *setup;
+
+    server->shared.census = census_new();
+    server->workers = calloc(server->config->workers, sizeof *server->workers);
+    if (!server->shared.census || !server->workers)
+        return err_set(err, ERR_MEMORY, "out of memory");
+    int r = setup_new(server->config, NULL, &setup, err);
+    if (r < 0) return r;
+    log_listeners(setup);
+    snapshot_publish(&server->shared.setup, setup);
+
+    r = keystore_start(server->config, on_keys, server, &server->shared.keystore, err);
+    if (r < 0) return r;
+    return start_workers(server, err);
+}
+
+/* --- reload -------------------------------------------------------------------------------- */
+
+static void warn_of_restart(const struct config *old, const struct config *new) {
+    if (old->workers != new->workers)
+        LOG(LOG_WARNING, "workers changes with the next restart only",
+            LOG_NUMBER("workers", old->workers));
+    if (old->limits.header != new->limits.header ||
+        old->limits.idle_timeout != new->limits.idle_timeout)
+        LOG(LOG_WARNING,
+            "a larger limits.header and a changed limits.idle_timeout take full effect with the "
+            "next restart only");
+}
+
+/* Build all of the new configuration, then publish it; until then the old one serves. */
+static bool reload(struct server *server) {
+    struct err_text why;
+    struct setup *setup;
+    uint64_t ignored;
+
+    CLEANUP(config_unrefp) struct config *config = server->load(server->argument);
+    if (!config) return false;
+    CLEANUP(setup_unrefp)
+    struct setup *current = snapshot_acquire(&server->shared.setup, &ignored);
+    if (setup_new(config, current, &setup, &why) < 0) {
+        LOG(LOG_ERROR, "not reloaded", LOG_TEXT("why", why.text));
+        return false;
+    }
+    if (keystore_reconfigure(server->shared.keystore, config) < 0) {
+        LOG(LOG_ERROR, "not reloaded", LOG_TEXT("why", "out of memory"));
+        setup_unref(setup);
+        return false;
+    }
+    warn_of_restart(server->config, config);
+    log_listeners(setup);
+    snapshot_publish(&server->shared.setup, setup);
+    log_configure(config->log.format, config->log.level);
+    config_unref(server->config);
+    server->config = TAKE_PTR(config);
+    wake_workers(server);
+    return true;
+}
+
+static void on_hangup(struct server *server) {
+    bool was_ready = atomic_load(&server->told_ready);
+    if (was_ready) notify_reloading();
+    LOG(LOG_NOTICE, "reloading");
+    if (reload(server))
+        LOG(LOG_NOTICE, "reloaded");
+    else
+        LOG(LOG_ERROR, "reload failed, going on with the old configuration");
+    /* systemd must hear the end of a reload, also of one that failed. */
+    if (was_ready) notify_ready();
+}
+
+/* --- the main thread ----------------------------------------------------------------------- */
+
+/* Do all threads still turn? Whoever is stuck makes systemd restart us. */
+static bool all_alive(const struct server *server) {
+    int64_t oldest = clock_monotonic_ms() - 10 * (int64_t)WORKER_HEARTBEAT_MS;
+    if (keystore_heartbeat(server->shared.keystore) < oldest) return false;
+    for (unsigned i = 0; i < server->worker_count; i++)
+        if (atomic_load(&server->workers[i].heartbeat_ms) < oldest) return false;
+    return true;
+}
+
+/* Wait for a signal for up to TICK_MS; 0 if none came. */
+static int next_signal(const sigset_t *signals) {
+    struct timespec tick = {0, TICK_MS * 1000000L};
+    int signal_number = sigtimedwait(signals, NULL, &tick);
+    return signal_number > 0 ? signal_number : 0;
+}
+
+static bool is_stop(int signal_number) {
+    return signal_number == SIGTERM || signal_number == SIGINT;
+}
+
+static void serve(struct server *server, const sigset_t *signals) {
+    int64_t watchdog_ms = notify_watchdog_interval();
+    int signal_number;
+
+    while (!is_stop(signal_number = next_signal(signals))) {
+        if (signal_number == SIGHUP) on_hangup(server);
+        if (watchdog_ms && all_alive(server)) notify_watchdog();
+    }
+}
+
+/* Finish what is in flight; a second signal, or the end of drain_timeout, ends that early. */
+static void drain(struct server *server, const sigset_t *signals) {
+    int64_t end = clock_monotonic_ms() + server->config->limits.drain_timeout;
+
+    notify_stopping();
+    LOG(LOG_NOTICE, "stopping", LOG_NUMBER("connections", census_count(server->shared.census)));
+    atomic_store(&server->shared.draining, true);
+    wake_workers(server);
+    while (census_count(server->shared.census) && clock_monotonic_ms() < end) {
+        struct timespec tick = {0, 20 * 1000000L};
+        if (is_stop(sigtimedwait(signals, NULL, &tick))) break;
+        notify_watchdog();
+    }
+    uint64_t left = census_count(server->shared.census);
+    if (left) LOG(LOG_WARNING, "connections cut off at the stop", LOG_NUMBER("connections", left));
+}
+
+/* End the threads before anything that they use; works on what start() got done. */
+static void finish(struct server *server) {
+    atomic_store(&server->shared.stopping, true);
+    wake_workers(server);
+    for (unsigned i = 0; i < server->worker_count; i++) worker_join(&server->workers[i]);
+    keystore_stop(server->shared.keystore);
+    for (unsigned i = 0; i < server->worker_count; i++) worker_release(&server->workers[i]);
+    free(server->workers);
+    snapshot_done(&server->shared.setup);
+    census_free(server->shared.census);
+    config_unref(server->config);
+}
+
+int server_run(server_load *load, void *argument, void (*on_ready)(void *)) {
+    struct server server = {.load = load, .argument = argument};
+    struct err_text why;
+    sigset_t signals;
+
+    server.config = load(argument);
+    if (!server.config) return EXIT_FAILURE;
+    log_configure(server.config->log.format, server.config->log.level);
+    block_signals(&signals);
+    raise_descriptor_limit(server.config);
+    snapshot_init(&server.shared.setup, setup_ref_void, setup_unref_void);
+
+    int r = start(&server, &why);
+    if (r < 0) {
+        LOG(LOG_ERROR, "cannot start", LOG_TEXT("why", why.text));
+    } else {
+        if (on_ready) on_ready(argument);
+        serve(&server, &signals);
+        drain(&server, &signals);
+    }
+    finish(&server);
+    if (r == 0) LOG(LOG_NOTICE, "stopped");
+    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
