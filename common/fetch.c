@@ -292,22 +292,30 @@ static void finish(struct transfer *transfer, CURLcode code) {
     transfer_free(transfer);
 }
 
-void fetcher_poll(struct fetcher *fetcher, int64_t timeout_ms, int wake_fd) {
-    struct curl_waitfd wake = {.fd = wake_fd, .events = CURL_WAIT_POLLIN};
+/* Let libcurl work, and call back for each transfer that has ended. True if one has. */
+static bool perform(struct fetcher *fetcher) {
+    bool ended = false;
     int running, queued;
     CURLMsg *message;
 
     curl_multi_perform(fetcher->multi, &running);
-    if (timeout_ms > INT32_MAX) timeout_ms = INT32_MAX;
-    if (timeout_ms > 0) {
-        curl_multi_poll(fetcher->multi, &wake, 1, (int)timeout_ms, NULL);
-        curl_multi_perform(fetcher->multi, &running);
-    }
     while ((message = curl_multi_info_read(fetcher->multi, &queued))) {
         struct transfer *transfer;
         if (message->msg != CURLMSG_DONE) continue;
         CURLcode code = message->data.result;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
         finish(transfer, code);
+        ended = true;
     }
+    return ended;
+}
+
+void fetcher_poll(struct fetcher *fetcher, int64_t timeout_ms, int wake_fd) {
+    struct curl_waitfd wake = {.fd = wake_fd, .events = CURL_WAIT_POLLIN};
+
+    if (timeout_ms > INT32_MAX) timeout_ms = INT32_MAX;
+    /* A transfer that ended at once leaves nothing to wait for. */
+    if (perform(fetcher) || timeout_ms <= 0) return;
+    curl_multi_poll(fetcher->multi, &wake, 1, (int)timeout_ms, NULL);
+    perform(fetcher);
 }

@@ -2,8 +2,8 @@
  * log: one event a line, to standard error, as JSON or text.
  *
  * A line has a message that never changes (what happened) and fields (on what, why). Values from
- * outside go in fields only: they are cut at LOG_VALUE_MAX and escaped, so that no stranger can
- * forge a line. Callers never pass a token, a signature or an Authorization header.
+ * outside go in fields only: they are cut at LOG_VALUE_MAX, or shorter where the line would exceed
+ * 4 KiB, and escaped, so that no stranger can forge a line or make one vanish. Callers never pass a token, a signature or an Authorization header.
  *
  *     LOG(LOG_NOTICE, "keys refreshed", LOG_TEXT("issuer", issuer), LOG_NUMBER("keys", count));
  *
