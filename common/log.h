@@ -3,7 +3,8 @@
  *
  * A line has a message that never changes (what happened) and fields (on what, why). Values from
  * outside go in fields only: they are cut at LOG_VALUE_MAX, or shorter where the line would exceed
- * 4 KiB, and escaped, so that no stranger can forge a line or make one vanish. Callers never pass a token, a signature or an Authorization header.
+ * 4 KiB, and escaped, so that no stranger can forge a line or make one vanish. Callers never pass a
+ * token, a signature or an Authorization header.
  *
  *     LOG(LOG_NOTICE, "keys refreshed", LOG_TEXT("issuer", issuer), LOG_NUMBER("keys", count));
  *
@@ -36,12 +37,13 @@ struct log_field {
 #define LOG_NUMBER(field, value)                                                                   \
     ((struct log_field){(field), LOG_FIELD_NUMBER, SPAN_NONE, (int64_t)(value)})
 
-/* A field whose text is absent is left out of the line. */
+/* A field whose text is absent is left out of the line. An empty field stands before the first, so
+ * that there may be none. */
 #define LOG(level, message, ...)                                                                   \
     do {                                                                                           \
         if (log_enabled(level))                                                                    \
             log_write((level), (message),                                                          \
-                      (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}});                  \
+                      &(const struct log_field[]){{0}, ##__VA_ARGS__, {0}}[1]);                    \
     } while (0)
 
 /* Level and format from now on; both may change while threads log. */

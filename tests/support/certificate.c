@@ -1,0 +1,120 @@
+#include "tests/support/certificate.h"
+
+#include <check.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+
+#include "tests/support/mint.h"
+#include "tests/support/scratch.h"
+
+#define DAY (24 * 3600L)
+
+static EVP_PKEY *authority_key(void) {
+    return mint_key(MINT_TLS_AUTHORITY);
+}
+
+static EVP_PKEY *server_key(void) {
+    return mint_key(MINT_TLS_SERVER);
+}
+
+static void add_extension(X509 *certificate, X509 *issuer, int nid, const char *value) {
+    X509V3_CTX context;
+    X509V3_set_ctx(&context, issuer, certificate, NULL, NULL, 0);
+    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
+    ck_assert_ptr_nonnull(extension);
+    ck_assert_int_eq(X509_add_ext(certificate, extension, -1), 1);
+    X509_EXTENSION_free(extension);
+}
+
+static void set_name(X509_NAME *name, const char *text) {
+    const unsigned char *bytes = (const unsigned char *)text;
+    ck_assert_int_eq(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, bytes, -1, -1, 0), 1);
+}
+
+/* Valid from ten days ago until the given moment. */
+static X509 *certificate_new(const char *subject, EVP_PKEY *key, long serial, long until) {
+    X509 *certificate = X509_new();
+    ck_assert_ptr_nonnull(certificate);
+    X509_set_version(certificate, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(certificate), serial);
+    X509_gmtime_adj(X509_getm_notBefore(certificate), -10 * DAY);
+    X509_gmtime_adj(X509_getm_notAfter(certificate), until);
+    set_name(X509_get_subject_name(certificate), subject);
+    X509_set_pubkey(certificate, key);
+    return certificate;
+}
+
+static X509 *authority(void) {
+    static X509 *certificate;
+    if (certificate) return certificate;
+    certificate = certificate_new("bearerd test authority", authority_key(), 1, 10 * DAY);
+    X509_set_issuer_name(certificate, X509_get_subject_name(certificate));
+    add_extension(certificate, certificate, NID_basic_constraints, "critical,CA:TRUE");
+    add_extension(certificate, certificate, NID_key_usage, "critical,keyCertSign");
+    add_extension(certificate, certificate, NID_subject_key_identifier, "hash");
+    ck_assert_int_gt(X509_sign(certificate, authority_key(), EVP_sha256()), 0);
+    return certificate;
+}
+
+static char *certificate_pem(X509 *certificate) {
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *bytes = NULL;
+    ck_assert_int_eq(PEM_write_bio_X509(bio, certificate), 1);
+    long len = BIO_get_mem_data(bio, &bytes);
+    char *text = strndup(bytes, (size_t)len);
+    BIO_free(bio);
+    return text;
+}
+
+const char *certificate_authority_file(void) {
+    static char *path;
+    if (path) return path;
+    char *pem = certificate_pem(authority());
+    char *folder = scratch_new();
+    path = scratch_file(folder, "authority.pem", span_of(pem));
+    free(folder);
+    free(pem);
+    return path;
+}
+
+static X509 *server_certificate(enum certificate_kind kind) {
+    bool wrong = kind == CERTIFICATE_WRONG_NAME, self = kind == CERTIFICATE_SELF_SIGNED;
+    X509 *certificate = certificate_new("bearerd test server", server_key(), 2 + (long)kind,
+                                        kind == CERTIFICATE_EXPIRED ? -DAY : 10 * DAY);
+    X509 *issuer = self ? certificate : authority();
+    X509_set_issuer_name(certificate, X509_get_subject_name(issuer));
+    add_extension(certificate, issuer, NID_subject_alt_name,
+                  wrong ? "DNS:other.example" : "IP:127.0.0.1,DNS:localhost");
+    add_extension(certificate, issuer, NID_ext_key_usage, "serverAuth");
+    EVP_PKEY *signer = self ? server_key() : authority_key();
+    ck_assert_int_gt(X509_sign(certificate, signer, EVP_sha256()), 0);
+    return certificate;
+}
+
+SSL_CTX *certificate_context(enum certificate_kind kind, bool old) {
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    X509 *certificate = server_certificate(kind);
+    ck_assert_ptr_nonnull(context);
+    SSL_CTX_set_min_proto_version(context, old ? TLS1_VERSION : TLS1_2_VERSION);
+    if (old) {
+        /* SHA-1 in the handshake: only the lowest security level still offers it. */
+        SSL_CTX_set_max_proto_version(context, TLS1_1_VERSION);
+        ck_assert_int_eq(SSL_CTX_set_cipher_list(context, "DEFAULT:@SECLEVEL=0"), 1);
+    }
+    ck_assert_int_eq(SSL_CTX_use_certificate(context, certificate), 1);
+    ck_assert_int_eq(SSL_CTX_use_PrivateKey(context, server_key()), 1);
+    X509_free(certificate);
+    return context;
+}
+
+void certificate_files(const char *folder, char **ret_certificate, char **ret_private_key) {
+    X509 *certificate = server_certificate(CERTIFICATE_GOOD);
+    char *pem = certificate_pem(certificate);
+    char *key = mint_private_pem(server_key());
+    *ret_certificate = scratch_file(folder, "tls.crt", span_of(pem));
+    *ret_private_key = scratch_file(folder, "tls.key", span_of(key));
+    free(key);
+    free(pem);
+    X509_free(certificate);
+}
