@@ -3,12 +3,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-int err_set(struct err_text *err, int code, const char *format, ...) {
-    if (!err) return code;
+void err_write(struct err_text *err, const char *format, ...) {
+    if (!err) return;
 
     va_list args;
     va_start(args, format);
     vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
-    return code;
 }

@@ -25,6 +25,12 @@ struct err_text {
  * Write the sentence into err (which may be NULL) and return code, so that a failing path reads
  * `return err_set(err, ERR_SYNTAX, "...")`. Longer sentences are cut.
  */
-int err_set(struct err_text *err, int code, const char *format, ...) PRINTF_LIKE(3, 4);
+#define err_set(err, code, ...) (err_write((err), __VA_ARGS__), err_code(code))
+
+/* The halves of err_set(), which stand here so that compilers and analysers see what it returns. */
+void err_write(struct err_text *err, const char *format, ...) PRINTF_LIKE(2, 3);
+static inline int err_code(int code) {
+    return code;
+}
 
 #endif

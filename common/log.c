@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/buf.h"
@@ -138,11 +139,24 @@ static void add_json_line(struct buf *line, enum log_level level, const char *me
     buf_add_char(line, '}');
 }
 
+/*
+ * Is standard error the journal? systemd names it in JOURNAL_STREAM by device and inode, since a
+ * shell may have redirected it meanwhile (systemd.exec(5)). The journal wants "<priority>" first
+ * (sd-daemon(3)) and keeps the time itself.
+ */
+static bool is_journal(void) {
+    const char *named = getenv("JOURNAL_STREAM");
+    char actual[64];
+    struct stat status;
+
+    if (!named || fstat(STDERR_FILENO, &status) < 0) return false;
+    snprintf(actual, sizeof actual, "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
+    return strcmp(named, actual) == 0;
+}
+
 static void add_line(struct buf *line, enum log_level level, const char *message,
                      const struct log_field *fields, size_t value_max) {
-    /* systemd sets this where standard error is the journal, which then wants "<priority>" first
-     * (sd-daemon(3)) and keeps the time itself. */
-    bool journal = getenv("JOURNAL_STREAM") != NULL;
+    bool journal = is_journal();
     bool json = atomic_load_explicit(&current_format, memory_order_relaxed) == LOG_FORMAT_JSON;
 
     if (journal) buf_addf(line, "<%d>", (int)level);

@@ -1,6 +1,7 @@
 /*
  * main: the command line. Each command is one row of the table; the work is done elsewhere.
  */
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,9 +117,22 @@ static void print_help(FILE *out) {
     fputs("\nbearerd COMMAND --help tells the options; bearerd --version the version.\n", out);
 }
 
+/*
+ * Where a descriptor of the standard three is closed, a socket would take its number, and what is
+ * meant for the log would go to a client.
+ */
+static void occupy_standard_descriptors(void) {
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO) close(fd);
+}
+
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : "run";
 
+    occupy_standard_descriptors();
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
         print_help(stdout);
         return EXIT_SUCCESS;

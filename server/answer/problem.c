@@ -32,7 +32,7 @@ static void add_quoted(struct buf *out, struct span text) {
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.ptr[i];
         if (c == '"' || c == '\\') buf_add_char(out, '\\');
-        buf_add_char(out, c < 0x20 || c >= 0x7f ? '?' : (char)c);
+        buf_add_char(out, (char)(c < 0x20 || c >= 0x7f ? '?' : c));
     }
     buf_add_char(out, '"');
 }
@@ -44,7 +44,7 @@ static void add_description(struct buf *out, const char *text) {
         if (c == '"' || c == '\\')
             buf_add_char(out, '\'');
         else
-            buf_add_char(out, c < 0x20 || c >= 0x7f ? '?' : (char)c);
+            buf_add_char(out, (char)(c < 0x20 || c >= 0x7f ? '?' : c));
     }
 }
 

@@ -42,6 +42,7 @@ struct algorithm_info {
     size_t signature_len; /* exact bytes of a signature; 0 for RSA (as long as the modulus) */
 };
 
+/* The row of the table; static. algorithm is a valid one. */
 const struct algorithm_info *algorithm_info(enum algorithm algorithm);
 
 /* The algorithm of exactly this name, case and all; -1 for any other. */

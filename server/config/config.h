@@ -140,8 +140,9 @@ int config_from_environment(struct config **ret, struct config_report *report) M
 void config_report_print(const struct config_report *report, const char *source, FILE *out);
 void config_report_done(struct config_report *report);
 
+/* Any thread: take one more reference; drop one, the last frees (NULL is fine). */
 struct config *config_ref(struct config *config);
-void config_unref(struct config *config); /* NULL is fine */
+void config_unref(struct config *config);
 CLEANUP_DEFINE(struct config *, config_unref)
 
 /* Write conf/bearerd.yaml: every option with its help, at its default. Returns 0 or ERR_SYSTEM. */

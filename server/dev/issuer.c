@@ -1,5 +1,6 @@
 #include "server/dev/issuer.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,18 +52,21 @@ static unsigned jwks(const struct dev_issuer *issuer, struct buf *out) {
 
 /* --- tokens -------------------------------------------------------------------------------- */
 
+/* The byte that two hex digits name, or -1. */
+static int hex_byte(const char digits[2]) {
+    char text[3] = {digits[0], digits[1], '\0'};
+    return isxdigit((unsigned char)text[0]) && isxdigit((unsigned char)text[1])
+               ? (int)strtol(text, NULL, 16)
+               : -1;
+}
+
 /* Undo application/x-www-form-urlencoded. */
 static void decode_form(struct span text, char value[VALUE_MAX]) {
     size_t len = 0;
-    for (size_t i = 0; i < text.len && len < VALUE_MAX - 1; i++) {
-        unsigned byte;
-        if (text.ptr[i] == '%' && i + 2 < text.len &&
-            sscanf((char[]){text.ptr[i + 1], text.ptr[i + 2], '\0'}, "%2x", &byte) == 1) {
-            value[len++] = (char)byte;
-            i += 2;
-        } else {
-            value[len++] = text.ptr[i] == '+' ? ' ' : text.ptr[i];
-        }
+    while (text.len && len < VALUE_MAX - 1) {
+        int escaped = text.len >= 3 && text.ptr[0] == '%' ? hex_byte(text.ptr + 1) : -1;
+        value[len++] = (char)(escaped >= 0 ? escaped : text.ptr[0] == '+' ? ' ' : text.ptr[0]);
+        text = span_from(text, escaped >= 0 ? 3 : 1);
     }
     value[len] = '\0';
 }
@@ -103,7 +107,7 @@ static json_t *make_claims(const struct dev_issuer *issuer, struct span form, in
                      form_value(form, "audience", "api", audience), "sub", "dev-user", "email",
                      form_value(form, "user", "bob@example.com", user), "scope",
                      form_value(form, "scope", "", scope), "client_id", "dev", "jti", jti, "iat",
-                     (json_int_t)issued, "exp", (json_int_t)(now + lifetime));
+                     (json_int_t)issued, "exp", (json_int_t)now + lifetime);
 }
 
 static bool wants_plain(const struct web_request *request) {

@@ -31,6 +31,7 @@ struct key {
  */
 int jwk_parse(const json_t *jwk, struct key *ret, struct err_text *err) MUST_CHECK;
 
+/* Free what jwk_parse() made; fine on a zeroed key, and twice. */
 void key_done(struct key *key);
 
 /* The public members of a JWK that jwk_parse() accepted, as a new object; NULL without memory. */

@@ -21,9 +21,12 @@ struct pulse {
     atomic_bool fetching;   /* a refresh is under way */
 };
 
-struct pulse *pulse_new(void); /* NULL without memory */
+/* A fresh pulse with one reference for the caller, or NULL without memory. */
+struct pulse *pulse_new(void);
+
+/* Any thread: take one more reference; drop one, the last frees (NULL is fine). */
 struct pulse *pulse_ref(struct pulse *pulse);
-void pulse_unref(struct pulse *pulse); /* NULL is fine */
+void pulse_unref(struct pulse *pulse);
 
 struct keyring_entry {
     const struct config_issuer *issuer; /* in ring->config */
@@ -48,8 +51,9 @@ struct keyring *keyring_new(struct config *config);
 void keyring_set(struct keyring *ring, size_t index, struct keyset *keys, int64_t stale_at_ms,
                  struct pulse *pulse);
 
+/* Any thread: take one more reference; drop one, the last frees (NULL is fine). */
 struct keyring *keyring_ref(struct keyring *ring);
-void keyring_unref(struct keyring *ring); /* NULL is fine */
+void keyring_unref(struct keyring *ring);
 CLEANUP_DEFINE(struct keyring *, keyring_unref)
 
 /*

@@ -36,8 +36,9 @@ struct keyset {
  */
 int keyset_parse(struct span text, struct keyset **ret, struct err_text *err) MUST_CHECK;
 
+/* Any thread: take one more reference; drop one, the last frees (NULL is fine). */
 struct keyset *keyset_ref(struct keyset *set);
-void keyset_unref(struct keyset *set); /* NULL is fine */
+void keyset_unref(struct keyset *set);
 CLEANUP_DEFINE(struct keyset *, keyset_unref)
 
 enum key_found {

@@ -11,7 +11,8 @@
 
 struct census;
 
-struct census *census_new(void); /* NULL without memory */
+/* An empty census, or NULL without memory; and its end, when all have left. NULL is fine. */
+struct census *census_new(void);
 void census_free(struct census *census);
 
 enum census_answer { CENSUS_ADMITTED, CENSUS_FULL, CENSUS_FULL_FOR_ADDRESS };

@@ -34,7 +34,7 @@ static int open_unix(const char *path, struct listener *listener, struct err_tex
 
     if (strlen(path) >= sizeof address.sun_path)
         return err_set(err, ERR_SYSTEM, "cannot listen on unix:%s: the path is too long", path);
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     if (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode) && is_stale(&address)) unlink(path);
 
     listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

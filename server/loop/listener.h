@@ -22,8 +22,9 @@ struct listener {
  */
 int listener_open(const char *address, struct listener **ret, struct err_text *err) MUST_CHECK;
 
+/* Any thread: take one more reference; drop one, the last closes and frees (NULL is fine). */
 struct listener *listener_ref(struct listener *listener);
-void listener_unref(struct listener *listener); /* the last one closes; NULL is fine */
+void listener_unref(struct listener *listener);
 CLEANUP_DEFINE(struct listener *, listener_unref)
 
 #endif

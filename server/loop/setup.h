@@ -27,8 +27,9 @@ struct setup {
 int setup_new(struct config *config, const struct setup *previous, struct setup **ret,
               struct err_text *err) MUST_CHECK;
 
+/* Any thread: take one more reference; drop one, the last frees (NULL is fine). */
 struct setup *setup_ref(struct setup *setup);
-void setup_unref(struct setup *setup); /* NULL is fine */
+void setup_unref(struct setup *setup);
 CLEANUP_DEFINE(struct setup *, setup_unref)
 
 #endif

@@ -30,8 +30,9 @@ struct tls {
 int tls_load(const char *certificate_path, const char *key_path, struct tls **ret,
              struct err_text *err) MUST_CHECK;
 
+/* Any thread: take one more reference; drop one, the last frees (NULL is fine). */
 struct tls *tls_ref(struct tls *tls);
-void tls_unref(struct tls *tls); /* NULL is fine */
+void tls_unref(struct tls *tls);
 CLEANUP_DEFINE(struct tls *, tls_unref)
 
 #endif

@@ -23,7 +23,8 @@ struct view {
  */
 bool view_update(struct view **view, struct shared *shared);
 
+/* The worker that owns it: hold it; let go, the last frees (NULL is fine). */
 struct view *view_pin(struct view *view);
-void view_unpin(struct view *view); /* NULL is fine */
+void view_unpin(struct view *view);
 
 #endif

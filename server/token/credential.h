@@ -18,6 +18,11 @@ enum credential_found {
     CREDENTIAL_REFUSED, /* malformed, repeated or larger than token_max bytes; refusal is set */
 };
 
+/*
+ * Read the evidence's Authorization header. Refused: several headers, an empty one, bytes that are
+ * no plain ASCII, Bearer with anything but one b64token behind it, and a token larger than
+ * token_max bytes. Another scheme is no bearer credential, and no fault either.
+ */
 enum credential_found credential_parse(const struct evidence *evidence, size_t token_max,
                                        struct credential *ret, struct refusal *refusal);
 

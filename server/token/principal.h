@@ -14,7 +14,8 @@
 
 struct principal;
 
-void principal_free(struct principal *principal); /* NULL is fine */
+/* Its owner: forget it. NULL is fine. */
+void principal_free(struct principal *principal);
 CLEANUP_DEFINE(struct principal *, principal_free)
 
 /* All that these return lives as long as the principal; the issuer as long as the keyring. */

@@ -20,12 +20,11 @@ enum reason_class reason_class(enum reason reason) {
     return table[reason].class;
 }
 
-bool refuse(struct refusal *refusal, enum reason reason, const char *format, ...) {
+void refusal_write(struct refusal *refusal, enum reason reason, const char *format, ...) {
     va_list args;
 
     refusal->reason = reason;
     va_start(args, format);
     vsnprintf(refusal->text, sizeof refusal->text, format, args);
     va_end(args);
-    return false;
 }

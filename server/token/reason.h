@@ -79,6 +79,14 @@ struct refusal {
 };
 
 /* Fill refusal in and return false, so that a check reads `return refuse(...)`. */
-bool refuse(struct refusal *refusal, enum reason reason, const char *format, ...) PRINTF_LIKE(3, 4);
+#define refuse(refusal, reason, ...)                                                               \
+    (refusal_write((refusal), (reason), __VA_ARGS__), refusal_done())
+
+/* The halves of refuse(), which stand here so that compilers and analysers see what it returns. */
+void refusal_write(struct refusal *refusal, enum reason reason, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+static inline bool refusal_done(void) {
+    return false;
+}
 
 #endif

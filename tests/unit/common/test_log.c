@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/attr.h"
@@ -324,10 +325,22 @@ TEST(info_and_text_is_the_default) {
     ck_assert_str_eq(captured(), TIME " info: m\n");
 }
 
-TEST(the_journal_gets_priorities_and_no_time_of_ours_in_text) {
+TEST(a_redirected_log_is_not_taken_for_the_journal) {
     int pipe_end = capture_pipe(LOG_FORMAT_TEXT);
 
     setenv("JOURNAL_STREAM", "8:12345", 1);
+    LOG(LOG_ERROR, "bad");
+    ck_assert_str_eq(drain(pipe_end), TIME " error: bad\n");
+}
+
+TEST(the_journal_gets_priorities_and_no_time_of_ours_in_text) {
+    int pipe_end = capture_pipe(LOG_FORMAT_TEXT);
+
+    char stream[64];
+    struct stat status;
+    ck_assert_int_eq(fstat(STDERR_FILENO, &status), 0);
+    snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
+    setenv("JOURNAL_STREAM", stream, 1);
     LOG(LOG_ERROR, "bad", LOG_NUMBER("n", 1));
     LOG(LOG_DEBUG, "fine");
     ck_assert_str_eq(drain(pipe_end), "<3>error: bad n=1\n<7>debug: fine\n");
