@@ -31,6 +31,7 @@ struct request {
     struct conn *waiting_prev;
     bool admitted;           /* its head was found sound */
     struct door_result head; /* then: what the head said */
+    bool unread_body;        /* it was answered while its body, if any, may still be on the way */
 };
 
 struct conn {

@@ -258,9 +258,12 @@ enum MHD_Result request_on_call(void *argument, struct MHD_Connection *connectio
                                  .raw_target = buf_span(&request->raw_target),
                                  .header_max = worker->view->setup->config->limits.header};
         struct outcome outcome = {.method = span_of(method)};
+        /* A head that is refused may have a body, however it is framed. */
+        request->unread_body = true;
         if (!door_check(&head, &request->head, &outcome.refusal))
             return refuse_early(conn, &outcome);
         request->admitted = true;
+        request->unread_body = request->head.has_body;
         /* libmicrohttpd closes the connection behind an answer that is queued at its first call.
          * That is right where a body is left unread; otherwise answer at the second call. */
         if (!request->head.has_body) return MHD_YES;

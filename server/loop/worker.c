@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "server/loop/linger.h"
 #include "server/loop/request.h"
 
 #define EVENTS_MAX 64
@@ -53,7 +54,9 @@ static void connection_started(struct worker *worker, struct MHD_Connection *con
     describe_client(conn);
     conn->request.raw_target = buf_make(worker->view->setup->config->limits.header);
     conn->request.path = buf_make(3 * worker->view->setup->config->limits.header);
-    if (worker->accepts_at->tls) conn->tls = tls_ref(worker->accepts_at->tls);
+    if (worker->arrival.watch->tls) conn->tls = tls_ref(worker->arrival.watch->tls);
+    conn->counted_by_address = worker->arrival.counted_by_address;
+    worker->arrival.taken = true;
     worker->connections++;
     conn_expect(conn, &worker->heads, worker->now_ms + config_of(worker)->limits.header_timeout);
 }
@@ -63,6 +66,7 @@ static void connection_closed(struct worker *worker, void **context) {
     if (!conn) return;
     *context = NULL;
     conn_expect_nothing(conn);
+    if (conn->request.unread_body) linger_begin(worker, conn->fd);
     census_leave(worker->shared->census, (struct sockaddr *)&conn->address,
                  conn->counted_by_address);
     request_done(&conn->request);
@@ -197,16 +201,12 @@ static void add_connection(struct worker *worker, struct watch *watch, int fd,
         return;
     }
     worker->told_full = false;
-    worker->accepts_at = watch;
-    uint64_t before = worker->connections;
+    worker->arrival.watch = watch;
+    worker->arrival.counted_by_address = counted;
+    worker->arrival.taken = false;
     MHD_add_connection(watch->tls ? worker->secure : worker->plain, fd, (struct sockaddr *)address,
                        len);
-    worker->accepts_at = NULL;
-    /* Where it was not taken in, nobody will count it out. */
-    if (worker->connections == before)
-        census_leave(census, (struct sockaddr *)address, counted);
-    else
-        worker->heads.tail->counted_by_address = counted;
+    if (!worker->arrival.taken) census_leave(census, (struct sockaddr *)address, counted);
 }
 
 static void on_listener(struct worker *worker, struct event_source *source) {
@@ -318,6 +318,7 @@ static int wait_time(struct worker *worker) {
     soonest_of_daemon(&wait, worker->secure);
     if (worker->heads.head) soonest(&wait, worker->heads.head->deadline_ms, worker->now_ms);
     if (worker->idle.head) soonest(&wait, worker->idle.head->deadline_ms, worker->now_ms);
+    if (worker->lingering) soonest(&wait, worker->now_ms + 100, worker->now_ms);
     if (worker->accept_again_ms) soonest(&wait, worker->accept_again_ms, worker->now_ms);
     /* Waiting requests are woken by the keystore; this bounds their wait if it never does. */
     if (worker->waiting) soonest(&wait, worker->now_ms + 50, worker->now_ms);
@@ -347,6 +348,7 @@ static void turn(struct worker *worker) {
         start_accepting(worker);
     cut_expired(worker, &worker->heads, "cut off: the request head did not arrive in time");
     cut_expired(worker, &worker->idle, "cut off: no request arrived in time");
+    linger_expire(worker, false);
     MHD_run(worker->plain);
     if (worker->secure) MHD_run(worker->secure);
     log_batch_flush();
@@ -357,6 +359,7 @@ void worker_release(struct worker *worker) {
     request_resume_waiting(worker, true);
     if (worker->plain) MHD_stop_daemon(worker->plain);
     if (worker->secure) MHD_stop_daemon(worker->secure);
+    linger_expire(worker, true);
     for (size_t i = 0; i < worker->watch_count; i++) {
         listener_unref(worker->watches[i].listener);
         tls_unref(worker->watches[i].tls);

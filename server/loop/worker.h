@@ -34,9 +34,14 @@ struct worker {
     struct MHD_Daemon *secure; /* made when the first TLS listener appears */
     struct watch *watches;
     size_t watch_count;
-    bool accepting;           /* the watches are in the epoll set */
-    int64_t accept_again_ms;  /* monotonic: when to try again after descriptors ran out; 0 = now */
-    struct watch *accepts_at; /* the watch of the connection being added; NULL otherwise */
+    bool accepting;          /* the watches are in the epoll set */
+    int64_t accept_again_ms; /* monotonic: when to try again after descriptors ran out; 0 = now */
+    /* The connection that is being handed to libmicrohttpd. */
+    struct {
+        struct watch *watch;
+        bool counted_by_address;
+        bool taken; /* a conn was made for it, which counts it out again */
+    } arrival;
 
     struct view *view;
     int64_t now_ms;             /* monotonic, as of this turn of the loop */
@@ -44,6 +49,9 @@ struct worker {
     struct deadline_list idle;  /* connections that may rest until the next request */
     struct conn *waiting;       /* connections suspended until keys were fetched */
     unsigned waiting_count;
+    struct lingerer *lingering; /* closed connections whose client still sends; oldest first */
+    struct lingerer *lingering_last;
+    unsigned lingering_count;
     uint64_t connections;
     bool told_full; /* the limit of connections was logged, and has not been left since */
     _Atomic int64_t heartbeat_ms;
