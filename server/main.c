@@ -34,6 +34,10 @@ static struct config *load_config(void *argument) {
     int r = path ? config_load(path, &config, &report) : config_from_environment(&config, &report);
     config_report_print(&report, path ? path : "environment", stderr);
     config_report_done(&report);
+    if (path && strcmp(path, DEFAULT_FILE) == 0 && access(path, F_OK) != 0)
+        fputs("bearerd: name a file with -c, or set OIDC_ISSUER and OIDC_AUDIENCE; "
+              "'bearerd dev' tries it without either\n",
+              stderr);
     return r < 0 ? NULL : config;
 }
 

@@ -25,14 +25,14 @@ static bool find_issuer(const struct jwt *jwt, const struct keyring *ring,
                   "the issuer of the token is not one that is accepted here");
 }
 
-static bool check_algorithm(const struct jwt *jwt, const struct config_issuer *issuer,
+static bool check_algorithm(const struct jws *jws, const struct config_issuer *issuer,
                             struct refusal *refusal) {
-    if (issuer->algorithms & ALG_BIT(jwt->algorithm)) return true;
+    if (issuer->algorithms & ALG_BIT(jws->algorithm)) return true;
     return refuse(refusal, REASON_ALGORITHM_NOT_ALLOWED, "the alg '%s' is not accepted",
-                  algorithm_info(jwt->algorithm)->name);
+                  algorithm_info(jws->algorithm)->name);
 }
 
-static enum authenticated find_key(const struct jwt *jwt, const struct keyring_entry *entry,
+static enum authenticated find_key(const struct jws *jws, const struct keyring_entry *entry,
                                    int64_t now_ms, const struct key **ret,
                                    struct refusal *refusal) {
     if (!entry->keys || now_ms >= entry->stale_at_ms) {
@@ -42,12 +42,12 @@ static enum authenticated find_key(const struct jwt *jwt, const struct keyring_e
                    : "the issuer's keys could not be fetched yet");
         return AUTH_NEEDS_KEYS;
     }
-    switch (keyset_find(entry->keys, jwt->kid, jwt->algorithm, ret)) {
+    switch (keyset_find(entry->keys, jws->kid, jws->algorithm, ret)) {
     case KEY_FOUND:
         return AUTH_PRINCIPAL;
     case KEY_UNKNOWN:
         refuse(refusal, REASON_KEY_NOT_FOUND, "the issuer has no key %s",
-               jwt->kid.ptr ? "with the kid that the token names"
+               jws->kid.ptr ? "with the kid that the token names"
                             : "that fits the alg of the token");
         return AUTH_NEEDS_KEYS;
     case KEY_UNFIT:
@@ -56,7 +56,7 @@ static enum authenticated find_key(const struct jwt *jwt, const struct keyring_e
         return AUTH_REFUSED;
     case KEY_AMBIGUOUS:
         refuse(refusal, REASON_KEY_NOT_CLEAR, "several keys of the issuer fit the token; %s",
-               jwt->kid.ptr ? "they have the same kid" : "it must name one by kid");
+               jws->kid.ptr ? "they have the same kid" : "it must name one by kid");
         return AUTH_REFUSED;
     }
     return AUTH_REFUSED;
@@ -66,17 +66,18 @@ static enum authenticated judge_jwt(const struct jwt *jwt, const struct evidence
                                     const struct keyring *ring, struct principal **ret_principal,
                                     const struct keyring_entry **ret_entry,
                                     struct refusal *refusal) {
+    const struct jws *jws = &jwt->jws;
     const struct keyring_entry *entry;
     const struct key *key;
     int64_t expires;
 
-    if (!find_issuer(jwt, ring, &entry, refusal) || !check_algorithm(jwt, entry->issuer, refusal))
+    if (!find_issuer(jwt, ring, &entry, refusal) || !check_algorithm(jws, entry->issuer, refusal))
         return AUTH_REFUSED;
-    enum authenticated found = find_key(jwt, entry, evidence->now_ms, &key, refusal);
+    enum authenticated found = find_key(jws, entry, evidence->now_ms, &key, refusal);
     if (found == AUTH_NEEDS_KEYS) *ret_entry = entry;
     if (found != AUTH_PRINCIPAL) return found;
 
-    if (!verify_signature(key, jwt->algorithm, jwt->signing_input, jwt->signature)) {
+    if (!verify_signature(key, jws->algorithm, jws->signing_input, jws->signature)) {
         refuse(refusal, REASON_SIGNATURE_INVALID, "the signature of the token is not valid");
         return AUTH_REFUSED;
     }

@@ -45,13 +45,14 @@ enum credential_found credential_parse(const struct evidence *evidence, size_t t
         return CREDENTIAL_NONE;
     }
     struct span token = span_from(value, end);
+    bool spaced = token.len && token.ptr[0] == ' ';
     while (token.len && token.ptr[0] == ' ') token = span_from(token, 1);
     if (token.len > token_max) {
         refuse(refusal, REASON_TOKEN_TOO_LARGE, "the token has %zu bytes; %zu are accepted",
                token.len, token_max);
         return CREDENTIAL_REFUSED;
     }
-    if (!is_b64token(token)) {
+    if (!spaced || !is_b64token(token)) {
         refuse(refusal, REASON_CREDENTIALS_MALFORMED,
                "the Authorization header is not 'Bearer', a space and one token");
         return CREDENTIAL_REFUSED;

@@ -1,0 +1,243 @@
+#include "server/config/check.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SENTENCE_MAX 1024
+#define KEY_LETTERS_MAX 40
+
+/* --- words ----------------------------------------------------------------------------------- */
+
+/* "KEY: WHAT; write what would be right", for the option or for one entry of its list. */
+static void report(struct problems *problems, const struct node *node, const struct option *option,
+                   bool entry, const char *what) {
+    struct buf wanted = buf_make(SENTENCE_MAX);
+    option_describe(option, entry, &wanted);
+    PROBLEM_AT(problems, node, option->key, "%s; write %s", what, wanted.data ? wanted.data : "");
+    buf_done(&wanted);
+}
+
+/* How many letters must be put in, taken out or replaced to make key of text (Levenshtein). */
+static size_t distance(struct span text, struct span key) {
+    size_t row[KEY_LETTERS_MAX];
+
+    if (key.len >= ARRAY_LEN(row) || text.len >= ARRAY_LEN(row)) return SIZE_MAX;
+    for (size_t j = 0; j <= key.len; j++) row[j] = j;
+    for (size_t i = 0; i < text.len; i++) {
+        size_t diagonal = row[0];
+        row[0] = i + 1;
+        for (size_t j = 0; j < key.len; j++) {
+            bool same = tolower((unsigned char)text.ptr[i]) == key.ptr[j];
+            size_t best = same ? diagonal : diagonal + 1;
+            diagonal = row[j + 1];
+            if (best > row[j] + 1) best = row[j] + 1;
+            if (best > diagonal + 1) best = diagonal + 1;
+            row[j + 1] = best;
+        }
+    }
+    return row[key.len];
+}
+
+static void report_unknown(struct problems *problems, const struct section *section,
+                           const struct node *key) {
+    char quoted[PROBLEM_QUOTE_MAX];
+    const char *nearest = NULL;
+    size_t least = SIZE_MAX;
+    struct buf keys = buf_make(SENTENCE_MAX);
+
+    for (size_t i = 0; i < section->count; i++) {
+        struct span known = span_of(section->options[i].key);
+        size_t d = distance(key->text, known);
+        buf_addf(&keys, "%s%s", i ? ", " : "", known.ptr);
+        if (d >= least || d > (known.len + 1) / 3) continue;
+        least = d;
+        nearest = known.ptr;
+    }
+    if (nearest)
+        PROBLEM_AT(problems, key, NULL, "unknown key %s; did you mean \"%s\"?",
+                   problem_quote(key->text, quoted), nearest);
+    else
+        PROBLEM_AT(problems, key, NULL, "unknown key %s; the keys here are: %s",
+                   problem_quote(key->text, quoted), keys.data ? keys.data : "");
+    buf_done(&keys);
+}
+
+/* --- values ---------------------------------------------------------------------------------- */
+
+static void check_section(struct problems *problems, const struct section *section,
+                          struct node *node, struct record *ret);
+
+/* YAML's null: a key with nothing behind it, or one of the words for it that libcyaml knows. */
+static bool is_null(const struct node *node) {
+    static const char *const words[] = {"", "~", "null", "Null", "NULL"};
+
+    for (size_t i = 0; node->kind == NODE_TEXT && node->plain && i < ARRAY_LEN(words); i++)
+        if (span_equal_text(node->text, words[i])) return true;
+    return false;
+}
+
+/* Report a node of another kind than is needed. */
+static bool is_kind(struct problems *problems, const struct option *option, const struct node *node,
+                    enum node_kind kind) {
+    static const char *const found[] = {
+        [NODE_TEXT] = "a single value is not enough",
+        [NODE_LIST] = "a list is too much",
+        [NODE_MAP] = "keys of its own are not known here",
+    };
+    if (node->kind == kind && !is_null(node)) return true;
+    if (node->kind != NODE_ALIAS)
+        report(problems, node, option, option->list && kind != NODE_LIST,
+               is_null(node) ? "has no value" : found[node->kind]);
+    return false;
+}
+
+static void check_text(struct problems *problems, const struct option *option, struct node *node) {
+    struct err_text why;
+    uint64_t number;
+    char quoted[PROBLEM_QUOTE_MAX], what[sizeof quoted + sizeof why];
+
+    if (!is_kind(problems, option, node, NODE_TEXT)) return;
+    bool blank = node->text.len == 0 && !option->list && option_may_be_blank(option);
+    node->sound = blank || value_parse(option, node->text, &number, &why) == 0;
+    if (node->sound) return;
+    snprintf(what, sizeof what, "%s %s", problem_quote(node->text, quoted), why.text);
+    report(problems, node, option, option->list, what);
+}
+
+/* The entries of a list, each by itself and against those before it. */
+static void check_entries(struct problems *problems, const struct option *option, struct node *list,
+                          size_t count) {
+    struct record *records = calloc(count, sizeof *records);
+    size_t done = 0;
+
+    if (!records) {
+        problems->out_of_memory = true;
+        return;
+    }
+    for (struct node *entry = list->first; entry; entry = entry->next) {
+        if (!is_kind(problems, option, entry, NODE_MAP)) continue;
+        check_section(problems, option->section, entry, &records[done]);
+        for (size_t i = 0; i < done; i++)
+            if (option->section->unlike(problems, &records[i], &records[done])) break;
+        done++;
+    }
+    free(records);
+}
+
+static void check_list(struct problems *problems, const struct option *option, struct node *list) {
+    size_t count = 0;
+
+    if (!is_kind(problems, option, list, NODE_LIST)) return;
+    for (const struct node *entry = list->first; entry; entry = entry->next) count++;
+    if (count == 0 && list->complete && !option->may_be_empty) {
+        report(problems, list, option, false, "an empty list is not enough");
+        return;
+    }
+    if (count > LIST_ENTRIES_MAX) {
+        PROBLEM_AT(problems, list, option->key, "%zu entries; no list may have more than %d", count,
+                   LIST_ENTRIES_MAX);
+        return;
+    }
+    list->sound = true;
+    if (option->section) {
+        if (count) check_entries(problems, option, list, count);
+        return;
+    }
+    for (struct node *entry = list->first; entry; entry = entry->next)
+        check_text(problems, option, entry);
+}
+
+static void check_value(struct problems *problems, const struct option *option,
+                        struct node *value) {
+    struct record record;
+
+    if (option->list)
+        check_list(problems, option, value);
+    else if (!option->section)
+        check_text(problems, option, value);
+    else if (!is_null(value) && is_kind(problems, option, value, NODE_MAP))
+        check_section(problems, option->section, value, &record);
+}
+
+/* --- sections -------------------------------------------------------------------------------- */
+
+static void check_key(struct problems *problems, struct record *record, const struct node *key) {
+    if (key->kind == NODE_ALIAS) return;
+    if (key->kind != NODE_TEXT) {
+        PROBLEM_AT(problems, key, NULL, "a key must be a text; write \"key: value\"");
+        return;
+    }
+    int i = section_find(record->section, key->text);
+    if (i < 0) {
+        report_unknown(problems, record->section, key);
+        return;
+    }
+    const struct option *option = &record->section->options[i];
+    const struct node *before = record->given[i].key;
+    if (before)
+        PROBLEM_AT(problems, key, option->key, "given twice, first in line %u; keep one",
+                   before->line);
+    if (key->next) check_value(problems, option, key->next);
+    if (before) return;
+    record->given[i].key = key;
+    record->given[i].value = key->next;
+}
+
+static void check_section(struct problems *problems, const struct section *section,
+                          struct node *node, struct record *ret) {
+    *ret = (struct record){.section = section, .node = node};
+
+    for (const struct node *key = node->first; key; key = key->next ? key->next->next : NULL)
+        check_key(problems, ret, key);
+    if (!node->complete) return; /* what is missing may be behind the bad syntax */
+
+    for (size_t i = 0; i < section->count; i++)
+        if (section->options[i].required && !ret->given[i].key)
+            report(problems, node, &section->options[i], false, "required, but missing");
+    if (section->rules) section->rules(problems, ret);
+}
+
+void check_tree(const struct tree *tree, struct problems *problems) {
+    struct record record;
+    struct node nothing = {.kind = NODE_MAP, .line = 1, .column = 1, .complete = true};
+    struct node *root = tree->root;
+
+    if (!root && tree->broken) return;
+    if (!root || is_null(root)) root = &nothing;
+    if (root->kind != NODE_MAP) {
+        PROBLEM_AT(problems, root, NULL,
+                   "not a configuration; write keys with their values, such as \"issuers:\"");
+        return;
+    }
+    root->line = root->column = 1; /* a key missing at the top is missing from the file */
+    check_section(problems, &section_root, root, &record);
+}
+
+/* --- what rules ask -------------------------------------------------------------------------- */
+
+static int find(const struct record *record, const char *key) {
+    return section_find(record->section, span_of(key));
+}
+
+const struct node *record_given(const struct record *record, const char *key) {
+    int i = find(record, key);
+    const struct node *value = record->given[i].value;
+    bool blank = value && value->kind == NODE_TEXT && value->text.len == 0 &&
+                 option_may_be_blank(&record->section->options[i]);
+    return blank ? NULL : value;
+}
+
+const struct node *record_sound(const struct record *record, const char *key) {
+    const struct node *value = record_given(record, key);
+    return value && value->sound ? value : NULL;
+}
+
+struct span record_value(const struct record *record, const char *key, uint64_t *ret) {
+    const struct option *option = &record->section->options[find(record, key)];
+    const struct node *value = record_given(record, key);
+    if (value && !value->sound) return SPAN_NONE;
+    struct span text = value ? value->text : span_of(option->fallback);
+    if (value_parse(option, text, ret, NULL) < 0) return SPAN_NONE;
+    return text;
+}

@@ -1,0 +1,274 @@
+#include "server/config/values.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/parse.h"
+#include "common/url.h"
+#include "server/config/algorithm.h"
+#include "server/config/schema.h"
+
+static const char DIGITS[] = "0123456789";
+static const char UPPERCASE[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+static const char LOWERCASE[] = "abcdefghijklmnopqrstuvwxyz";
+
+static bool holds_only(struct span text, const char *set1, const char *set2, const char *set3) {
+    for (size_t i = 0; i < text.len; i++)
+        if (!text.ptr[i] || (!strchr(set1, text.ptr[i]) && !strchr(set2, text.ptr[i]) &&
+                             !strchr(set3, text.ptr[i])))
+            return false;
+    return true;
+}
+
+static bool holds_control(struct span text) {
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.ptr[i] < ' ' || text.ptr[i] == 0x7f) return true;
+    return false;
+}
+
+int value_parse(const struct option *option, struct span text, uint64_t *ret,
+                struct err_text *why) {
+    if (holds_control(text)) return err_set(why, ERR_SYNTAX, "holds a control character");
+    return option->kind->parse ? option->kind->parse(option, text, ret, why) : 0;
+}
+
+/* --- numbers --------------------------------------------------------------------------------- */
+
+typedef int parse_unit(struct span text, uint64_t *ret);
+
+static int unit_duration(struct span text, uint64_t *ret) {
+    int64_t ms;
+    int r = parse_duration(text, &ms);
+    if (r == 0) *ret = (uint64_t)ms;
+    return r;
+}
+
+static int unit_none(struct span text, uint64_t *ret) {
+    return parse_u64(text, UINT64_MAX, ret);
+}
+
+static int parse_number(const struct option *option, parse_unit *parse, struct span text,
+                        const char *what, uint64_t *ret, struct err_text *why) {
+    uint64_t value = 0, min = 0, max = 0;
+    int r = parse(text, &value);
+
+    if (r == ERR_SYNTAX) return err_set(why, ERR_SYNTAX, "is not %s", what);
+    if (r < 0 || parse(span_of(option->min), &min) < 0 || value < min ||
+        parse(span_of(option->max), &max) < 0 || value > max)
+        return err_set(why, ERR_SYNTAX, "is out of range");
+    *ret = value;
+    return 0;
+}
+
+static int duration(const struct option *option, struct span text, uint64_t *ret,
+                    struct err_text *why) {
+    return parse_number(option, unit_duration, text, "a duration", ret, why);
+}
+
+static int size(const struct option *option, struct span text, uint64_t *ret,
+                struct err_text *why) {
+    return parse_number(option, parse_size, text, "a size", ret, why);
+}
+
+static int count(const struct option *option, struct span text, uint64_t *ret,
+                 struct err_text *why) {
+    return parse_number(option, unit_none, text, "a whole number", ret, why);
+}
+
+static int choice(const struct option *option, struct span text, uint64_t *ret,
+                  struct err_text *why) {
+    for (const struct choice *c = option->choices; c->word; c++) {
+        if (!span_equal_text(text, c->word)) continue;
+        *ret = (uint64_t)c->value;
+        return 0;
+    }
+    return err_set(why, ERR_SYNTAX, "is not known here");
+}
+
+static int algorithm(const struct option *option, struct span text, uint64_t *ret,
+                     struct err_text *why) {
+    (void)option;
+    if (span_equal_nocase(text, SPAN_LITERAL("none")) ||
+        span_equal_nocase(span_until(text, 2), SPAN_LITERAL("HS")))
+        return err_set(why, ERR_SYNTAX, "is never accepted: anyone could make such a token");
+    int found = algorithm_find(text);
+    if (found < 0) return err_set(why, ERR_SYNTAX, "is no algorithm known here");
+    *ret = (uint64_t)found;
+    return 0;
+}
+
+/* --- texts ----------------------------------------------------------------------------------- */
+
+#define TEXT_KIND(name)                                                                            \
+    static int name(const struct option *option __attribute__((unused)), struct span text,         \
+                    uint64_t *ret __attribute__((unused)), struct err_text *why)
+
+TEXT_KIND(name) {
+    return text.len ? 0 : err_set(why, ERR_SYNTAX, "is empty");
+}
+
+TEXT_KIND(url) {
+    struct url parts;
+    return url_parse(text, &parts, why);
+}
+
+TEXT_KIND(issuer) {
+    struct url parts;
+    int r = url_parse(text, &parts, why);
+    if (r < 0) return r;
+    if (span_find(text, '?') < text.len)
+        return err_set(why, ERR_SYNTAX, "must not have a query ('?')");
+    return 0;
+}
+
+TEXT_KIND(proxy) {
+    struct url parts;
+    int r = url_parse(text, &parts, why);
+    if (r < 0) return r;
+    if (parts.https) return err_set(why, ERR_SYNTAX, "must start with http://");
+    if (parts.rest.len && !span_equal_text(parts.rest, "/"))
+        return err_set(why, ERR_SYNTAX, "has text behind the port");
+    return 0;
+}
+
+TEXT_KIND(directory) {
+    if (!span_starts_with(text, SPAN_LITERAL("/")))
+        return err_set(why, ERR_SYNTAX, "does not start with '/'");
+    return 0;
+}
+
+/* A fault found at start is one sentence; found at the first handshake it is a night's work. */
+TEXT_KIND(file) {
+    char path[4096];
+    struct stat status;
+
+    if (text.len >= sizeof path) return err_set(why, ERR_SYNTAX, "is too long for a path");
+    memcpy(path, text.ptr, text.len);
+    path[text.len] = '\0';
+    if (stat(path, &status) < 0) return err_set(why, ERR_SYNTAX, "cannot be read: %m");
+    if (!S_ISREG(status.st_mode)) return err_set(why, ERR_SYNTAX, "is not a regular file");
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0) return err_set(why, ERR_SYNTAX, "cannot be read: %m");
+    close(fd);
+    return 0;
+}
+
+static int check_host(struct span host, struct err_text *why) {
+    char name[254];
+    unsigned char address[16];
+
+    if (host.len == 0 || span_equal_text(host, "*"))
+        return err_set(why, ERR_SYNTAX, "has no host; all addresses are 0.0.0.0 or [::]");
+    if (host.len >= sizeof name) return err_set(why, ERR_SYNTAX, "has too long a host");
+    memcpy(name, host.ptr, host.len);
+    name[host.len] = '\0';
+
+    if (host.ptr[0] == '[') {
+        name[host.len - 1] = '\0';
+        if (host.ptr[host.len - 1] != ']' || inet_pton(AF_INET6, name + 1, address) != 1)
+            return err_set(why, ERR_SYNTAX, "has no IPv6 address between '[' and ']'");
+        return 0;
+    }
+    if (span_find(host, ':') < host.len)
+        return err_set(why, ERR_SYNTAX,
+                       "has a second ':', which an IPv6 address only may have, "
+                       "in brackets: [::1]:8080");
+    if (holds_only(host, DIGITS, ".", "") && inet_pton(AF_INET, name, address) != 1)
+        return err_set(why, ERR_SYNTAX, "has a host that is no IPv4 address");
+    if (!holds_only(host, "0123456789.-_", LOWERCASE, UPPERCASE))
+        return err_set(why, ERR_SYNTAX, "has a host that is no address and no name");
+    return 0;
+}
+
+TEXT_KIND(address) {
+    static const struct span local = SPAN_LITERAL("unix:"), passed = SPAN_LITERAL("systemd:");
+    uint64_t port;
+
+    if (span_starts_with(text, local)) {
+        struct span path = span_from(text, local.len);
+        if (!span_starts_with(path, SPAN_LITERAL("/")))
+            return err_set(why, ERR_SYNTAX, "has a path that does not start with '/'");
+        if (path.len >= sizeof((struct sockaddr_un *)NULL)->sun_path)
+            return err_set(why, ERR_SYNTAX, "has a path longer than a socket's may be (107 bytes)");
+        return 0;
+    }
+    if (span_starts_with(text, passed)) {
+        struct span socket_name = span_from(text, passed.len);
+        if (socket_name.len == 0 || socket_name.len > 255 ||
+            span_find(socket_name, ':') < socket_name.len)
+            return err_set(why, ERR_SYNTAX, "has no FileDescriptorName of a socket unit");
+        return 0;
+    }
+
+    size_t colon = text.len;
+    while (colon > 0 && text.ptr[colon - 1] != ':') colon--;
+    if (colon == 0) return err_set(why, ERR_SYNTAX, "has no port");
+    if (parse_u64(span_from(text, colon), UINT16_MAX, &port) < 0)
+        return err_set(why, ERR_SYNTAX, "has a port that is not a number up to 65535");
+    return check_host(span_until(text, colon - 1), why);
+}
+
+/*
+ * Requests are matched in normal form: a path that no request can have in that form would be a rule
+ * that silently never applies.
+ */
+TEXT_KIND(path) {
+    if (!span_starts_with(text, SPAN_LITERAL("/")))
+        return err_set(why, ERR_SYNTAX, "does not start with '/'");
+    for (size_t i = 0; i < text.len; i++) {
+        if ((unsigned char)text.ptr[i] >= 0x7f)
+            return err_set(why, ERR_SYNTAX, "holds a byte that is not ASCII");
+        if (strchr("#?%\\", text.ptr[i]))
+            return err_set(why, ERR_SYNTAX, "holds '%c', which no normal path does", text.ptr[i]);
+        if (text.ptr[i] == '*' && (i + 1 < text.len || text.ptr[i - 1] != '/'))
+            return err_set(why, ERR_SYNTAX, "has a '*' that is not a last segment of its own");
+    }
+
+    struct span rest = span_from(text, 1), segment;
+    while (span_next(&rest, '/', &segment)) {
+        if (segment.len == 0) return err_set(why, ERR_SYNTAX, "holds '//'");
+        if (span_equal_text(segment, ".") || span_equal_text(segment, ".."))
+            return err_set(why, ERR_SYNTAX, "holds a '%.*s' segment", SPAN_PRINTF(segment));
+    }
+    return 0;
+}
+
+TEXT_KIND(method) {
+    if (text.len == 0 || !holds_only(text, UPPERCASE, DIGITS, "!#$%&'*+-.^_`|~"))
+        return err_set(why, ERR_SYNTAX, "is no method name in uppercase");
+    return 0;
+}
+
+TEXT_KIND(scope) {
+    if (text.len == 0) return err_set(why, ERR_SYNTAX, "is empty");
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] <= ' ' || text.ptr[i] >= 0x7f || strchr("\"\\", text.ptr[i]))
+            return err_set(why, ERR_SYNTAX, "holds a character that no scope has");
+    if (span_equal_text(text, "authenticated"))
+        return err_set(why, ERR_SYNTAX,
+                       "can never be satisfied: no issuer grants it, the profile answer adds it");
+    return 0;
+}
+
+const struct kind kind_text = {"a text", false, NULL};
+const struct kind kind_name = {"a text that is not empty", false, name};
+const struct kind kind_choice = {"one of", true, choice};
+const struct kind kind_duration = {"a duration with its unit (ms, s, m, h, d)", true, duration};
+const struct kind kind_size = {"a size with its unit (B, KiB, MiB)", true, size};
+const struct kind kind_count = {"a whole number", true, count};
+const struct kind kind_url = {"a URL such as https://idp.example.com/keys", false, url};
+const struct kind kind_issuer = {"the issuer's URL, such as https://idp.example.com", false,
+                                 issuer};
+const struct kind kind_proxy = {"a URL such as http://proxy.example.com:3128", false, proxy};
+const struct kind kind_file = {"the path of a file that this program may read", false, file};
+const struct kind kind_directory = {"an absolute path such as /var/lib/bearerd", false, directory};
+const struct kind kind_address = {"HOST:PORT, [IPV6]:PORT, unix:/PATH or systemd:NAME", false,
+                                  address};
+const struct kind kind_path = {"a normal path such as /orders, or /orders/* for all below it",
+                               false, path};
+const struct kind kind_method = {"a method such as GET", false, method};
+const struct kind kind_scope = {"a scope such as orders:read (RFC 6749 section 3.3)", false, scope};
+const struct kind kind_algorithm = {"one of: " ALGORITHM_NAMES, true, algorithm};
