@@ -218,12 +218,15 @@ int keystore_start(struct config *config, void (*on_change)(void *), void *argum
     for (size_t i = 0; i < config->issuer_count; i++) source_load_copy(&store->sources[i]);
     update_ready(store);
     atomic_store(&store->heartbeat_ms, clock_monotonic_ms());
-    if (publish(store) < 0 || pthread_create(&store->thread, NULL, run, store) != 0) {
+    int r = publish(store);
+    /* Before the thread runs: its first on_change may come at once, and look at the store. */
+    if (r == 0) *ret = store;
+    if (r < 0 || pthread_create(&store->thread, NULL, run, store) != 0) {
+        *ret = NULL;
         keystore_stop(store);
         return err_set(err, ERR_SYSTEM, "cannot start the refresh thread");
     }
     store->running = true;
-    *ret = store;
     return 0;
 }
 

@@ -52,8 +52,10 @@ static void connection_started(struct worker *worker, struct MHD_Connection *con
     if (getpeername(conn->fd, (struct sockaddr *)&conn->address, &len) < 0)
         conn->address.ss_family = AF_UNSPEC;
     describe_client(conn);
-    conn->request.raw_target = buf_make(worker->view->setup->config->limits.header);
-    conn->request.path = buf_make(3 * worker->view->setup->config->limits.header);
+    /* As much as libmicrohttpd takes, so that the door can say that it was too much. */
+    size_t target_max = config_of(worker)->limits.header + POOL_EXTRA;
+    conn->request.raw_target = buf_make(target_max);
+    conn->request.path = buf_make(3 * target_max);
     if (worker->arrival.watch->tls) conn->tls = tls_ref(worker->arrival.watch->tls);
     conn->counted_by_address = worker->arrival.counted_by_address;
     worker->arrival.taken = true;
@@ -135,11 +137,12 @@ static struct MHD_Daemon *make_daemon(struct worker *worker, bool tls) {
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)INT32_MAX,     /* the census counts */
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)config->limits.header + POOL_EXTRA,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)((config->limits.idle_timeout + 999) / 1000),
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, worker,                   /* */
-        MHD_OPTION_NOTIFY_COMPLETED, request_on_completed, worker,             /* */
-        MHD_OPTION_URI_LOG_CALLBACK, request_on_target, worker,                /* */
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,                      /* */
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, /* */
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, worker,       /* */
+        MHD_OPTION_NOTIFY_COMPLETED, request_on_completed, worker, /* */
+        MHD_OPTION_URI_LOG_CALLBACK, request_on_target, worker,    /* */
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,          /* */
+        /* The door judges all that libmicrohttpd would in strict mode, and answers it. */
+        MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, /* */
         MHD_OPTION_ARRAY, tls ? tls_options : no_options, MHD_OPTION_END);
 }
 
