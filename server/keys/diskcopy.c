@@ -90,7 +90,8 @@ int diskcopy_save(const char *folder, const struct config_issuer *issuer, const 
 /* --- load ---------------------------------------------------------------------------------- */
 
 static int read_file(const char *path, struct buf *ret, struct err_text *err) {
-    CLEANUP(close_fd) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    /* O_NONBLOCK: a FIFO put in its place must not hold the start up for ever. */
+    CLEANUP(close_fd) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT) return err_set(err, ERR_SYSTEM, "%s", "");
     if (fd < 0) return err_set(err, ERR_SYSTEM, "cannot open %s: %s", path, strerror(errno));
 
