@@ -140,7 +140,8 @@ check-deps:
 # --- use -------------------------------------------------------------------------------------
 
 .PHONY: run
-run: deps
+run:
+	@tests/support/install $(BUILD_PACKAGES) curl
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@exec $(PROGRAM) dev
 
