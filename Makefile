@@ -129,6 +129,10 @@ format-check:
 	@tests/support/install $(LINT_PACKAGES)
 	clang-format --dry-run --Werror $(C_FILES)
 
+# The sample configuration is written by the table of options itself.
+conf/bearerd.yaml: server/config/schema.c $(PROGRAM)
+	$(PROGRAM) check --example > $@
+
 # --- packages --------------------------------------------------------------------------------
 
 .PHONY: deps check-deps

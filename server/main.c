@@ -90,12 +90,16 @@ static int command_run(int argc, char **argv) {
 
 static const char check_help[] =
     "usage: bearerd check [-c FILE]\n"
+    "       bearerd check --example\n"
     "\n"
-    "Check the configuration, print every problem in it, and exit: 0 if it is good, 1 if not.\n";
+    "Check the configuration, print every problem in it, and exit: 0 if it is good, 1 if not.\n"
+    "--example prints a configuration instead, with every option, its meaning and its default.\n";
 
 static int command_check(int argc, char **argv) {
     char *file;
     int code;
+    if (argc == 2 && strcmp(argv[1], "--example") == 0)
+        return config_write_example(stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
     if (!read_options(argc, argv, check_help, &file, &code)) return code;
 
     CLEANUP(config_unrefp) struct config *config = load_config(file);

@@ -80,7 +80,8 @@ static const struct option fetch_options[] = {
      .help = "PEM file of the authorities that issuers' certificates are checked against.\n"
              "Empty: those of the system."},
     {OPTION(struct config_fetch, proxy, proxy), .fallback = "",
-     .help = "Reach issuers through this HTTP proxy. The environment is not asked."},
+     .help = "Reach issuers through this HTTP proxy. Empty: what https_proxy, http_proxy or\n"
+             "all_proxy says in the environment."},
     {OPTION(struct config_fetch, no_proxy, text), .fallback = "",
      .help = "Hosts and domains, separated by commas, that are reached without the proxy."},
     {OPTION(struct config_fetch, connect_timeout, duration), .min = "100ms", .max = "5m",

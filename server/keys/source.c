@@ -69,7 +69,8 @@ static int64_t next_delay(const struct source *source, int64_t max_age) {
     const struct config_issuer *issuer = source->issuer;
     if (max_age <= 0 || max_age > issuer->refresh_interval / 1000) return issuer->refresh_interval;
     int64_t wanted = max_age * 1000;
-    return wanted > issuer->refresh_cooldown ? wanted : issuer->refresh_cooldown;
+    if (wanted < issuer->refresh_cooldown) wanted = issuer->refresh_cooldown;
+    return wanted < issuer->refresh_interval ? wanted : issuer->refresh_interval;
 }
 
 static void end(struct source *source, bool fresh) {
