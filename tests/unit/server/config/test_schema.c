@@ -1,0 +1,58 @@
+#include "server/config/check.h"
+#include "tests/support/suite.h"
+
+static void each_option(const struct section *section,
+                        void (*see)(const struct section *, const struct option *)) {
+    ck_assert_uint_le(section->count, SECTION_OPTIONS_MAX);
+    for (size_t i = 0; i < section->count; i++) {
+        see(section, &section->options[i]);
+        if (section->options[i].section) each_option(section->options[i].section, see);
+    }
+}
+
+static void see_complete(const struct section *section, const struct option *option) {
+    const char *key = option->key;
+    ck_assert_msg(option->help && *option->help, "%s has no help", key);
+    ck_assert_msg(!option->kind != !option->section, "%s is a value or a section", key);
+    ck_assert_int_eq(section_find(section, span_of(key)), option - section->options);
+    if (option->section) {
+        ck_assert_msg(!option->list || option->section->unlike, "%s may have twins", key);
+        return;
+    }
+    ck_assert_msg(option->fallback || option->required, "%s has no default", key);
+    ck_assert_msg(option->fallback || option->sample, "%s has no value to show", key);
+    bool ranged =
+        option->kind == &kind_duration || option->kind == &kind_size || option->kind == &kind_count;
+    ck_assert_msg(ranged == (option->min && option->max), "%s needs a range", key);
+    ck_assert_msg((option->kind == &kind_choice) == (option->choices != NULL), "%s: choices", key);
+}
+
+TEST(every_option_is_complete) {
+    each_option(&section_root, see_complete);
+}
+
+static void see_sound(const struct section *section, const struct option *option) {
+    const char *values[] = {option->fallback, option->sample, option->min, option->max};
+    (void)section;
+    if (option->section || option->list) return;
+    for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+        struct err_text why = {""};
+        uint64_t number;
+        if (!values[i] || (!*values[i] && option_may_be_blank(option))) continue;
+        int r = value_parse(option, span_of(values[i]), &number, &why);
+        ck_assert_msg(r == 0, "%s: \"%s\" %s", option->key, values[i], why.text);
+    }
+}
+
+TEST(every_default_and_limit_passes_its_own_check) {
+    each_option(&section_root, see_sound);
+}
+
+TEST(the_names_of_algorithms_are_those_of_their_table) {
+    struct span rest = SPAN_LITERAL(ALGORITHM_NAMES), name;
+    for (int i = 0; i < ALG_COUNT; i++) {
+        ck_assert(span_next(&rest, ',', &name));
+        ck_assert_int_eq(algorithm_find(span_trim(name)), i);
+    }
+    ck_assert(!span_next(&rest, ',', &name));
+}
