@@ -1,0 +1,61 @@
+#include "server/loop/conn.h"
+
+#include <unistd.h>
+
+#include "common/attr.h"
+#include "tests/support/suite.h"
+
+/* The list must be exactly these, from both ends. */
+static void check_list(const struct deadline_list *list, struct conn *const *expected,
+                       size_t count) {
+    const struct conn *at = list->head;
+    for (size_t i = 0; i < count; i++, at = at->next) {
+        ck_assert_ptr_eq(at, expected[i]);
+        ck_assert_ptr_eq(at->prev, i ? expected[i - 1] : NULL);
+        ck_assert_ptr_eq(at->waits_in, list);
+    }
+    ck_assert_ptr_null(at);
+    ck_assert_ptr_eq(list->tail, count ? expected[count - 1] : NULL);
+}
+#define CHECK_LIST(list, ...)                                                                      \
+    check_list((list), (struct conn *[]){__VA_ARGS__},                                             \
+               sizeof((struct conn *[]){__VA_ARGS__}) / sizeof(struct conn *))
+
+TEST(connections_wait_in_order_in_one_list_at_a_time) {
+    struct deadline_list heads = {0}, idle = {0};
+    struct conn a = {0}, b = {0}, c = {0};
+
+    conn_expect(&a, &heads, 10);
+    conn_expect(&b, &heads, 11);
+    conn_expect(&c, &heads, 12);
+    CHECK_LIST(&heads, &a, &b, &c);
+    ck_assert_int_eq(b.deadline_ms, 11);
+
+    conn_expect(&b, &idle, 20); /* from the middle to another list */
+    CHECK_LIST(&heads, &a, &c);
+    CHECK_LIST(&idle, &b);
+    conn_expect(&a, &heads, 21); /* from the head to the end of the same list */
+    CHECK_LIST(&heads, &c, &a);
+    ck_assert_int_eq(a.deadline_ms, 21);
+
+    conn_expect_nothing(&a); /* from the tail */
+    CHECK_LIST(&heads, &c);
+    conn_expect_nothing(&a); /* twice is fine */
+    conn_expect_nothing(&c);
+    conn_expect_nothing(&b);
+    check_list(&heads, NULL, 0);
+    check_list(&idle, NULL, 0);
+    ck_assert_ptr_null(a.waits_in);
+}
+
+TEST(a_connection_that_is_cut_ends_for_both_sides) {
+    int fds[2];
+    char byte;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    struct conn conn = {.fd = fds[0]};
+    conn_cut(&conn);
+    ck_assert_int_eq(read(fds[1], &byte, 1), 0);
+    ck_assert_int_eq(read(fds[0], &byte, 1), 0);
+    close(fds[0]);
+    close(fds[1]);
+}

@@ -1,0 +1,95 @@
+#include "server/policy/decision.h"
+
+#include "common/attr.h"
+/* The one other place that makes principals: how they come to be is tested with authenticate(). */
+#include "server/token/principal_make.h"
+#include "tests/unit/server/config/texts.h"
+
+#define BASE "issuers: [{issuer: \"https://idp\", audiences: [api], scopes: [%s]}]\n"
+
+static struct config *load(const char *base, const char *anonymous, const char *scopes) {
+    struct buf yaml = buf_make(4096);
+    buf_addf(&yaml,
+             BASE "routes: [{path: /, respond: identity, anonymous: %s, require: {scopes: [%s]}}]",
+             base, anonymous, scopes);
+    struct config *config = parse_good(buf_span(&yaml));
+    buf_done(&yaml);
+    return config;
+}
+
+static struct principal *make_principal(const struct config *config, const char *scope) {
+    struct principal *principal = NULL;
+    struct refusal refusal;
+    json_t *claims = json_pack("{s:s, s:s}", "sub", "alice", "scope", scope);
+    ck_assert(principal_make(claims, &config->issuers[0], 0, &principal, &refusal));
+    json_decref(claims);
+    return principal;
+}
+
+TEST(a_principal_needs_every_scope_of_issuer_and_route) {
+    static const struct {
+        const char *base, *route, *has;
+        const char *lacks; /* NULL: allowed */
+    } rows[] = {
+        {"", "", "", NULL},       {"", "", "x", NULL},       {"", "a", "a", NULL},
+        {"", "a", "b a c", NULL}, {"", "a, b", "b a", NULL}, {"o", "a", "a o", NULL},
+        {"o", "o", "o", NULL},    {"", "a", "", "a"},        {"", "a", "b", "a"},
+        {"", "a", "A", "a"},      {"", "a", "ab", "a"},      {"", "ab", "a", "ab"},
+        {"", "a, b", "a", "b"},   {"", "a, b", "b", "a"},    {"o", "", "", "o"},
+        {"o", "a", "a", "o"},     {"o", "a", "o", "a"},      {"o, p", "a", "o a", "p"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct config *config = load(rows[i].base, "deny", rows[i].route);
+        struct principal *principal = make_principal(config, rows[i].has);
+        struct refusal refusal = {REASON_NO_CREDENTIALS, "untouched"};
+        char expected[256] = "untouched";
+        if (rows[i].lacks)
+            snprintf(expected, sizeof expected, "the token lacks the scope '%s'", rows[i].lacks);
+        struct decision decision = authorize(&config->routes[0], principal, &refusal);
+        ck_assert_msg(decision.allowed == !rows[i].lacks, "row %zu", i);
+        ck_assert_str_eq(refusal.text, expected);
+        ck_assert_int_eq(refusal.reason,
+                         rows[i].lacks ? REASON_SCOPE_MISSING : REASON_NO_CREDENTIALS);
+        ck_assert_ptr_eq(decision.principal, principal);
+        ck_assert_ptr_eq(decision.route, &config->routes[0]);
+        principal_free(principal);
+        config_unref(config);
+    }
+}
+
+TEST(who_comes_without_credentials_is_let_in_only_where_the_route_says_so) {
+    static const struct {
+        const char *anonymous, *scopes;
+        bool allowed;
+    } rows[] = {{"allow", "", true}, {"deny", "", false}, {"deny", "a", false}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct config *config = load("o", rows[i].anonymous, rows[i].scopes);
+        struct refusal refusal = {REASON_NO_CREDENTIALS, "no Authorization header was sent"};
+        struct decision decision = authorize(&config->routes[0], NULL, &refusal);
+        ck_assert_msg(decision.allowed == rows[i].allowed, "row %zu", i);
+        ck_assert_ptr_null(decision.principal);
+        ck_assert_int_eq(refusal.reason, REASON_NO_CREDENTIALS);
+        ck_assert_str_eq(refusal.text, "no Authorization header was sent");
+        config_unref(config);
+    }
+}
+
+TEST(a_challenge_lists_what_is_needed_each_scope_once) {
+    static const struct {
+        const char *base, *route, *needed;
+    } rows[] = {
+        {"", "", ""},           {"o", "", "o"},  {"", "a, b", "a b"},          {"o", "a", "o a"},
+        {"o, p", "a", "o p a"}, {"o", "o", "o"}, {"o, a", "a, b, o", "o a b"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct config *config = load(rows[i].base, "deny", rows[i].route);
+        struct principal *principal = make_principal(config, "");
+        struct buf scopes = buf_make(256);
+        decision_add_scopes(&config->routes[0], principal, &scopes);
+        ck_assert_msg(span_equal_text(buf_span(&scopes), rows[i].needed), "row %zu: %.*s", i,
+                      SPAN_PRINTF(buf_span(&scopes)));
+        buf_done(&scopes);
+        principal_free(principal);
+        config_unref(config);
+    }
+}

@@ -1,0 +1,115 @@
+#include "server/policy/route.h"
+
+#include "common/attr.h"
+#include "tests/unit/server/config/texts.h"
+
+#define NONE "none"
+#define OTHER "other method"
+
+static struct config *load(const char *routes) {
+    struct buf yaml = buf_make(4096);
+    buf_addf(&yaml, ISSUER "routes:\n%s", routes);
+    struct config *config = parse_good(buf_span(&yaml));
+    buf_done(&yaml);
+    return config;
+}
+
+/* Which route it is: the first scope that it requires names it. */
+static const char *found(const struct config *config, const char *method, const char *path) {
+    const struct config_route *route = NULL;
+    switch (route_find(config, span_of(method), span_of(path), &route)) {
+    case ROUTE_NONE:
+        return NONE;
+    case ROUTE_OTHER_METHOD:
+        return OTHER;
+    case ROUTE_FOUND:
+        break;
+    }
+    return route->scopes.items[0];
+}
+
+struct row {
+    const char *method;
+    const char *path;
+    const char *route;
+};
+
+static void check(const struct config *config, const struct row *rows, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const char *route = found(config, rows[i].method, rows[i].path);
+        ck_assert_msg(strcmp(route, rows[i].route) == 0, "%s %s: %s, not %s", rows[i].method,
+                      rows[i].path, route, rows[i].route);
+    }
+}
+
+#define ROUTE(path, more, scope)                                                                   \
+    "  - {path: \"" path "\", respond: identity, require: {scopes: [" scope "]}" more "}\n"
+
+TEST(the_most_specific_route_wins_in_whatever_order_they_stand) {
+    static const char *const orders[] = {
+        ROUTE("/", "", "root") ROUTE("/a", "", "a") ROUTE("/a/*", "", "a-tree")
+            ROUTE("/a/b/*", "", "b-tree") ROUTE("/a/b/c", "", "c"),
+        ROUTE("/a/b/c", "", "c") ROUTE("/a/b/*", "", "b-tree") ROUTE("/a/*", "", "a-tree")
+            ROUTE("/a", "", "a") ROUTE("/", "", "root"),
+    };
+    static const struct row rows[] = {
+        {"GET", "/", "root"},      {"GET", "/a", "a"},           {"GET", "/a/", "a-tree"},
+        {"GET", "/a/x", "a-tree"}, {"GET", "/a/b", "a-tree"},    {"GET", "/a/b/", "b-tree"},
+        {"GET", "/a/b/c", "c"},    {"GET", "/a/b/c/", "b-tree"}, {"GET", "/a/b/cd", "b-tree"},
+        {"GET", "/b", NONE},       {"GET", "/ab", NONE},         {"GET", "/A", NONE},
+        {"GET", "/a;x", NONE},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(orders); i++) {
+        struct config *config = load(orders[i]);
+        check(config, rows, ARRAY_LEN(rows));
+        config_unref(config);
+    }
+}
+
+TEST(an_exact_path_beats_a_subtree_that_is_as_long) {
+    struct config *config = load(ROUTE("/a/*", "", "tree") ROUTE("/a/", "", "exact"));
+    static const struct row rows[] = {{"GET", "/a/", "exact"}, {"GET", "/a/x", "tree"}};
+    check(config, rows, ARRAY_LEN(rows));
+    config_unref(config);
+}
+
+TEST(a_route_for_everything_is_the_last_resort) {
+    struct config *config = load(ROUTE("/*", "", "all") ROUTE("/", "", "root"));
+    static const struct row rows[] = {
+        {"GET", "/", "root"}, {"GET", "/x", "all"}, {"GET", "/x/y/", "all"}};
+    check(config, rows, ARRAY_LEN(rows));
+    config_unref(config);
+}
+
+TEST(methods_choose_among_routes_of_the_same_path_and_never_a_wider_one) {
+    struct config *config =
+        load(ROUTE("/*", "", "all") ROUTE("/a", ", methods: [GET]", "get")
+                 ROUTE("/b", ", methods: [HEAD]", "head") ROUTE("/c", "", "both"));
+    static const struct row rows[] = {
+        {"GET", "/a", "get"},  {"HEAD", "/a", "get"},  {"POST", "/a", OTHER},
+        {"GET", "/b", OTHER},  {"HEAD", "/b", "head"}, {"POST", "/b", OTHER},
+        {"GET", "/c", "both"}, {"HEAD", "/c", "both"}, {"DELETE", "/c", OTHER},
+        {"get", "/a", OTHER},  {"GETX", "/a", OTHER},  {"GE", "/a", OTHER},
+        {"", "/a", OTHER},     {"HEADX", "/a", OTHER}, {"POST", "/x", OTHER},
+        {"GET", "/x", "all"},
+    };
+    check(config, rows, ARRAY_LEN(rows));
+    config_unref(config);
+}
+
+TEST(allow_lists_what_the_most_specific_routes_take) {
+    struct config *config = load(ROUTE("/*", "", "all") ROUTE("/a", ", methods: [GET]", "get")
+                                     ROUTE("/b", ", methods: [HEAD]", "head"));
+    static const struct {
+        const char *path;
+        const char *allow;
+    } rows[] = {{"/a", "GET, HEAD"}, {"/b", "HEAD"}, {"/x", "GET, HEAD"}, {"no path", ""}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct buf allow = buf_make(256);
+        route_add_allow(config, span_of(rows[i].path), &allow);
+        ck_assert_msg(span_equal_text(buf_span(&allow), rows[i].allow), "%s: %.*s", rows[i].path,
+                      SPAN_PRINTF(buf_span(&allow)));
+        buf_done(&allow);
+    }
+    config_unref(config);
+}

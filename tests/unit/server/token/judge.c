@@ -1,0 +1,241 @@
+#include "tests/unit/server/token/judge.h"
+
+#include <openssl/err.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "server/answer/problem.h"
+#include "server/policy/decision.h"
+#include "server/policy/route.h"
+#include "server/token/authenticate.h"
+
+#define ROUTES                                                                                     \
+    "routes: [{path: /, respond: identity},"                                                       \
+    " {path: /open, respond: identity, anonymous: allow},"                                         \
+    " {path: /read, respond: identity, require: {scopes: [read]}}]\n"
+
+/* --- opening --------------------------------------------------------------------------------- */
+
+static struct keyset *parse_keys(char *jwks) {
+    struct keyset *set = NULL;
+    struct err_text why = {""};
+    int r = keyset_parse(span_of(jwks), &set, &why);
+    ck_assert_msg(r == 0, "%s: %s", jwks, why.text);
+    free(jwks);
+    return set;
+}
+
+void judge_open_yaml(struct judge *judge, const char *yaml, char *const *jwks, size_t count) {
+    struct config_report report;
+    *judge = (struct judge){.path = "/", .now = JUDGE_NOW, .now_ms = 1000, .token_max = 16384};
+    int r = config_parse(span_of(yaml), "f", &judge->config, &report);
+    ck_assert_msg(r == 0, "%s: %s", yaml, report.count ? report.problems[0].text : "");
+    config_report_done(&report);
+    ck_assert_uint_eq(judge->config->issuer_count, count);
+
+    judge->ring = keyring_new(judge->config);
+    for (size_t i = 0; i < count; i++) {
+        struct pulse *pulse = pulse_new();
+        struct keyset *keys = jwks[i] ? parse_keys(jwks[i]) : NULL;
+        keyring_set(judge->ring, i, keys, judge->now_ms + 1000, pulse);
+        keyset_unref(keys);
+        pulse_unref(pulse);
+    }
+}
+
+void judge_open(struct judge *judge, const char *options, char *jwks) {
+    bool has_audience = strstr(options, "audience") != NULL;
+    char *yaml =
+        scratch_text("issuers: [{issuer: \"" JUDGE_ISSUER "\", jwks_uri: \"" JUDGE_ISSUER
+                     "/jwks\"%s%s%s}]\n" ROUTES,
+                     has_audience ? "" : ", audiences: [api]", *options ? ", " : "", options);
+    judge_open_yaml(judge, yaml, &jwks, 1);
+    free(yaml);
+}
+
+void judge_open_usual(struct judge *judge) {
+    judge_open(judge, "",
+               MINT_JWKS(mint_jwk(mint_key(MINT_RSA), "r", NULL),
+                         mint_jwk(mint_key(MINT_P256), "e", NULL)));
+}
+
+void judge_done(struct judge *judge) {
+    keyring_unref(judge->ring);
+    config_unref(judge->config);
+}
+
+/* --- judging --------------------------------------------------------------------------------- */
+
+static void list(char *out, size_t size, const struct span *items, size_t count) {
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        int n = snprintf(out + used, size - used, "%s%.*s", i ? "|" : "", SPAN_PRINTF(items[i]));
+        ck_assert(n >= 0 && (size_t)n < size - used);
+        used += (size_t)n;
+    }
+}
+
+static void tell_principal(const struct principal *principal, struct verdict *verdict) {
+    size_t count;
+    struct span user = principal_user(principal);
+    const struct span *scopes = principal_scopes(principal, &count);
+    list(verdict->scopes, sizeof verdict->scopes, scopes, count);
+    const struct span *roles = principal_roles(principal, &count);
+    list(verdict->roles, sizeof verdict->roles, roles, count);
+    snprintf(verdict->user, sizeof verdict->user, "%.*s", SPAN_PRINTF(user));
+    snprintf(verdict->issuer, sizeof verdict->issuer, "%s", principal_issuer(principal)->issuer);
+}
+
+struct verdict judge_header(const struct judge *judge, struct span value, size_t count) {
+    struct verdict verdict = {.reason = ""};
+    struct refusal refusal = {0};
+    struct principal *principal = NULL;
+    const struct keyring_entry *entry = NULL;
+    const struct config_route *route = NULL;
+    struct evidence evidence = {.now = judge->now,
+                                .now_ms = judge->now_ms,
+                                .authorization = value,
+                                .authorization_count = count};
+
+    ck_assert_int_eq(route_find(judge->config, SPAN_LITERAL("GET"), span_of(judge->path), &route),
+                     ROUTE_FOUND);
+    enum authenticated result =
+        authenticate(&evidence, judge->ring, judge->token_max, &principal, &entry, &refusal);
+    ck_assert((result == AUTH_PRINCIPAL) == (principal != NULL));
+    ck_assert((result == AUTH_NEEDS_KEYS) == (entry != NULL));
+    ck_assert_uint_eq(ERR_peek_error(), 0);
+
+    bool allowed = false;
+    if (result == AUTH_PRINCIPAL || result == AUTH_ABSENT) {
+        struct decision decision = authorize(route, principal, &refusal);
+        ck_assert(decision.principal == principal && decision.route == route);
+        allowed = decision.allowed;
+    }
+    if (principal) tell_principal(principal, &verdict);
+    if (entry) snprintf(verdict.issuer, sizeof verdict.issuer, "%s", entry->issuer->issuer);
+    principal_free(principal);
+
+    verdict.needs_keys = result == AUTH_NEEDS_KEYS;
+    verdict.status = allowed ? 200 : problem_status(refusal.reason);
+    if (allowed) return verdict;
+    verdict.reason = reason_name(refusal.reason);
+    memcpy(verdict.text, refusal.text, sizeof verdict.text);
+    return verdict;
+}
+
+struct verdict judge_token(const struct judge *judge, char *token) {
+    char *value = scratch_text("Bearer %s", token);
+    struct verdict verdict = judge_header(judge, span_of(value), 1);
+    free(value);
+    free(token);
+    return verdict;
+}
+
+/* Neither the token nor a part of it that is long enough to be told from other words. */
+static void check_quotes_nothing(const char *label, const char *text, const char *token) {
+    struct span rest = span_of(token), part;
+    while (span_next(&rest, '.', &part))
+        if (part.len > 12)
+            ck_assert_msg(!memmem(text, strlen(text), part.ptr, part.len), "%s: %s", label, text);
+}
+
+struct verdict judge_expect(const struct judge *judge, const char *label, char *token,
+                            unsigned status, const char *reason) {
+    char *copy = strdup(token);
+    struct verdict verdict = judge_token(judge, token);
+    ck_assert_msg(verdict.status == status && strcmp(verdict.reason, reason) == 0,
+                  "%s: %u %s (%s) where %u %s was expected", label, verdict.status, verdict.reason,
+                  verdict.text, status, reason);
+    ck_assert_msg((status == 200) == (*verdict.text == '\0'), "%s: %s", label, verdict.text);
+    check_quotes_nothing(label, verdict.text, copy);
+    free(copy);
+    return verdict;
+}
+
+/* --- minting --------------------------------------------------------------------------------- */
+
+#define STRING(x) #x
+#define TEXT(x) STRING(x)
+
+struct member {
+    const char *name;
+    const char *raw;
+};
+
+static const struct member good[] = {
+    {"iss", "\"" JUDGE_ISSUER "\""},
+    {"aud", "\"api\""},
+    {"sub", "\"alice\""},
+    {"email", "\"alice@example.com\""},
+    {"scope", "\"openid profile email\""},
+    {"iat", TEXT(JUDGE_NOW)},
+    {"exp", "1700000300"},
+};
+
+static void write_member(FILE *out, bool *first, const char *name, const char *raw) {
+    fprintf(out, "%s\"%s\":%s", *first ? "" : ",", name, raw);
+    *first = false;
+}
+
+static char *write_claims(const struct member *changes, size_t count) {
+    char *text = NULL;
+    size_t len;
+    bool first = true;
+    FILE *out = open_memstream(&text, &len);
+    ck_assert_ptr_nonnull(out);
+
+    fputc('{', out);
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        bool changed = false;
+        for (size_t j = 0; j < count; j++) changed |= strcmp(changes[j].name, good[i].name) == 0;
+        if (!changed) write_member(out, &first, good[i].name, good[i].raw);
+    }
+    for (size_t j = 0; j < count; j++)
+        if (*changes[j].raw) write_member(out, &first, changes[j].name, changes[j].raw);
+    fputc('}', out);
+    fclose(out);
+    return text;
+}
+
+char *judge_claims(const char *member, ...) {
+    struct member changes[16];
+    size_t count = 0;
+    va_list args;
+
+    va_start(args, member);
+    for (const char *name = member; name; name = va_arg(args, const char *)) {
+        ck_assert_uint_lt(count, ARRAY_LEN(changes));
+        changes[count++] = (struct member){name, va_arg(args, const char *)};
+    }
+    va_end(args);
+    return write_claims(changes, count);
+}
+
+char *judge_header_text(const char *alg, const char *kid, const char *more) {
+    return scratch_text("{\"alg\":\"%s\"%s%s%s%s%s}", alg, kid ? ",\"kid\":\"" : "", kid ? kid : "",
+                        kid ? "\"" : "", *more ? "," : "", more);
+}
+
+char *judge_mint_claims(char *claims) {
+    char *token = mint_token("{\"alg\":\"RS256\",\"kid\":\"r\",\"typ\":\"at+jwt\"}", claims,
+                             "RS256", mint_key(MINT_RSA));
+    free(claims);
+    return token;
+}
+
+char *judge_mint(const char *member, const char *raw) {
+    return judge_mint_claims(judge_claims(member, raw, NULL));
+}
+
+char *judge_mint_two(const char *member, const char *raw, const char *other,
+                     const char *other_raw) {
+    return judge_mint_claims(judge_claims(member, raw, other, other_raw, NULL));
+}
+
+char *judge_mint_header(const char *header, const char *alg, EVP_PKEY *key) {
+    char *claims = judge_claims(NULL, NULL);
+    char *token = mint_token(header, claims, alg, key);
+    free(claims);
+    return token;
+}
