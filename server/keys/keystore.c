@@ -33,7 +33,7 @@ struct keystore {
     struct source *sources; /* one for each of config->issuers */
     struct fetcher *fetcher;
     bool changed; /* a refresh ended since on_change was last called */
-    bool dirty;   /* the keyring differs from the published one */
+    bool dirty;   /* the keyring differs from the published one: memory ran out */
 };
 
 /* A source's callback has no room for its store; each store has one thread, and this is its own. */
@@ -49,12 +49,6 @@ static void keyring_unref_void(void *ring) {
 
 /* --- the refresh thread -------------------------------------------------------------------- */
 
-static void on_ended(struct source *source, bool fresh) {
-    (void)source;
-    this_store->changed = true;
-    if (fresh) this_store->dirty = true;
-}
-
 /* Publish the sources' keys as a new keyring. Without memory the old one stays. */
 static int publish(struct keystore *store) {
     struct keyring *ring = keyring_new(store->config);
@@ -66,6 +60,14 @@ static int publish(struct keystore *store) {
     snapshot_publish(&store->keyring, ring);
     store->dirty = false;
     return 0;
+}
+
+static void on_ended(struct source *source, bool fresh) {
+    (void)source;
+    this_store->changed = true;
+    if (!fresh) return;
+    this_store->dirty = true;
+    publish(this_store);
 }
 
 static void update_ready(struct keystore *store) {

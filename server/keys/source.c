@@ -75,8 +75,9 @@ static int64_t next_delay(const struct source *source, int64_t max_age) {
 
 static void end(struct source *source, bool fresh) {
     source->attempted = true;
-    atomic_store(&source->pulse->fetching, false);
+    /* The new keys are published first: whoever sees that no fetch is under way sees its result. */
     source->ended(source, fresh);
+    atomic_store(&source->pulse->fetching, false);
 }
 
 static void fail(struct source *source, const char *url, const char *why) {

@@ -22,8 +22,9 @@ struct source {
 };
 
 /*
- * Set up source for an issuer, due at once. ended is called when a refresh has ended; fresh tells
- * whether keys were replaced or confirmed. Returns 0 or ERR_MEMORY.
+ * Set up source for an issuer, due at once. ended is called when a refresh has ended, before
+ * pulse->fetching is cleared; fresh tells whether keys were replaced or confirmed, which it must
+ * publish. Returns 0 or ERR_MEMORY.
  */
 int source_init(struct source *source, const struct config *config,
                 const struct config_issuer *issuer, struct fetcher *fetcher,

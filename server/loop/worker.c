@@ -124,7 +124,7 @@ static void on_library_message(void *argument, const char *format, va_list value
 static struct MHD_Daemon *make_daemon(struct worker *worker, bool tls) {
     const struct config *config = config_of(worker);
     struct MHD_OptionItem tls_options[] = {
-        {MHD_OPTION_HTTPS_CERT_CALLBACK, (intptr_t)on_handshake, NULL},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(intptr_t)on_handshake},
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(intptr_t)TLS_PRIORITIES},
         {MHD_OPTION_END, 0, NULL}};
     struct MHD_OptionItem no_options[] = {{MHD_OPTION_END, 0, NULL}};

@@ -33,6 +33,7 @@ struct jws {
  */
 bool jws_parse(struct span token, struct jws *ret, struct refusal *refusal) MUST_CHECK;
 
+/* Release what jws_parse() made; leaves it empty. */
 void jws_done(struct jws *jws);
 
 #endif

@@ -24,6 +24,7 @@ struct jwt {
  */
 bool jwt_parse(struct span token, struct jwt *ret, struct refusal *refusal) MUST_CHECK;
 
+/* Release what jwt_parse() made; leaves it empty. */
 void jwt_done(struct jwt *jwt);
 
 #endif

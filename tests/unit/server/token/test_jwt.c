@@ -74,6 +74,8 @@ TEST(b4_an_alg_that_is_not_exactly_a_known_name_is_refused) {
     };
     expect_headers(cases, ARRAY_LEN(cases));
     expect_text("{}", "the header of the token has no alg that is a string");
+    expect_text("{\"alg\":256}", "the header of the token has no alg that is a string");
+    expect_text("{\"alg\":null}", "the header of the token has no alg that is a string");
     expect_text("{\"alg\":\"rs256\"}", "the alg 'rs256' is not accepted");
 }
 
