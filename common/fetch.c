@@ -146,18 +146,18 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *argument) 
 }
 
 /* Trust: the program's own CA file, else what OpenSSL's variables name, else the system's store. */
-static void set_trust(CURL *easy, const struct fetcher *fetcher) {
+static bool set_trust(CURL *easy, const struct fetcher *fetcher) {
     const char *file = fetcher->ca_file;
     const char *folder = NULL;
 
     if (!*file) {
         file = getenv("SSL_CERT_FILE");
         folder = getenv("SSL_CERT_DIR");
-        if (!file && !folder) return;
+        if (!file && !folder) return true;
     }
-    curl_easy_setopt(easy, CURLOPT_CAINFO, file);
-    /* Otherwise libcurl would go on trusting the system's folder besides. */
-    curl_easy_setopt(easy, CURLOPT_CAPATH, folder);
+    /* The folder too, or libcurl would go on trusting the system's besides. */
+    return curl_easy_setopt(easy, CURLOPT_CAINFO, file) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_CAPATH, folder) == CURLE_OK;
 }
 
 static int64_t time_left(const struct transfer *transfer) {
@@ -186,9 +186,11 @@ static int begin(struct transfer *transfer) {
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
     curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    /* Otherwise a name server that hangs would hold up this thread, and whoever waits for it,
+     * until its answer comes: libcurl would join the resolver. */
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, transfer->allow_http ? "http,https" : "https");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)fetcher->connect_timeout_ms);
@@ -196,7 +198,11 @@ static int begin(struct transfer *transfer) {
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "bearerd/" BEARERD_VERSION);
     if (*fetcher->proxy) curl_easy_setopt(easy, CURLOPT_PROXY, fetcher->proxy);
     if (*fetcher->no_proxy) curl_easy_setopt(easy, CURLOPT_NOPROXY, fetcher->no_proxy);
-    set_trust(easy, fetcher);
+    /* Where memory runs out these would fall back to wider defaults. */
+    const char *protocols = transfer->allow_http ? "http,https" : "https";
+    if (curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, protocols) != CURLE_OK ||
+        !set_trust(easy, fetcher))
+        return ERR_MEMORY;
     return curl_multi_add_handle(fetcher->multi, easy) == CURLM_OK ? 0 : ERR_MEMORY;
 }
 

@@ -8,7 +8,7 @@
 
 #include "common/clock.h"
 #include "common/notify.h"
-#include "server/loop/worker.h"
+#include "server/loop/linger.h"
 
 /* Descriptors besides those of connections: listeners, event loops, fetches, files. */
 #define DESCRIPTORS_RESERVED 128
@@ -22,6 +22,7 @@ struct server {
     struct shared shared;
     struct worker *workers;
     _Atomic unsigned worker_count; /* those that run; the refresh thread wakes them */
+    atomic_bool started;           /* all workers run */
     atomic_bool told_ready;
 };
 
@@ -41,6 +42,7 @@ static void wake_workers(struct server *server) {
 /* --- readiness ----------------------------------------------------------------------------- */
 
 static void tell_ready(struct server *server) {
+    if (!atomic_load(&server->started)) return;
     if (!keystore_is_ready(server->shared.keystore)) {
         if (!atomic_load(&server->told_ready)) notify_status("waiting for the keys of an issuer");
         return;
@@ -71,7 +73,8 @@ static void block_signals(sigset_t *ret) {
 }
 
 static void raise_descriptor_limit(const struct config *config) {
-    rlim_t wanted = config->limits.connections + DESCRIPTORS_RESERVED;
+    rlim_t wanted =
+        config->limits.connections + DESCRIPTORS_RESERVED + (rlim_t)config->workers * LINGERING_MAX;
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted) return;
@@ -111,7 +114,10 @@ static int start(struct server *server, struct err_text *err) {
 
     r = keystore_start(server->config, on_keys, server, &server->shared.keystore, err);
     if (r < 0) return r;
-    return start_workers(server, err);
+    if ((r = start_workers(server, err)) < 0) return r;
+    atomic_store(&server->started, true);
+    tell_ready(server);
+    return 0;
 }
 
 /* --- reload -------------------------------------------------------------------------------- */
@@ -125,6 +131,16 @@ static void warn_of_restart(const struct config *old, const struct config *new) 
         LOG(LOG_WARNING,
             "a larger limits.header and a changed limits.idle_timeout take full effect with the "
             "next restart only");
+}
+
+/* Refuse clients where setup listened and next (NULL: nothing) does not. */
+static void shut_listeners(const struct setup *setup, const struct setup *next) {
+    for (size_t i = 0; i < setup->listen_count; i++) {
+        bool kept = false;
+        for (size_t j = 0; next && j < next->listen_count; j++)
+            kept = kept || next->listen[j].listener == setup->listen[i].listener;
+        if (!kept) listener_shut(setup->listen[i].listener);
+    }
 }
 
 /* Build all of the new configuration, then publish it; until then the old one serves. */
@@ -149,6 +165,7 @@ static bool reload(struct server *server) {
     warn_of_restart(server->config, config);
     log_listeners(setup);
     snapshot_publish(&server->shared.setup, setup);
+    shut_listeners(current, setup);
     log_configure(config->log.format, config->log.level);
     config_unref(server->config);
     server->config = TAKE_PTR(config);
@@ -208,6 +225,9 @@ static void drain(struct server *server, const sigset_t *signals) {
     LOG(LOG_NOTICE, "stopping", LOG_NUMBER("connections", census_count(server->shared.census)));
     atomic_store(&server->shared.draining, true);
     wake_workers(server);
+    uint64_t ignored;
+    CLEANUP(setup_unrefp) struct setup *setup = snapshot_acquire(&server->shared.setup, &ignored);
+    shut_listeners(setup, NULL);
     while (census_count(server->shared.census) && clock_monotonic_ms() < end) {
         struct timespec tick = {0, 20 * 1000000L};
         if (is_stop(sigtimedwait(signals, NULL, &tick))) break;

@@ -43,8 +43,9 @@ static int make_path(const char *folder, const char *issuer, const char *suffix,
 /* --- save ---------------------------------------------------------------------------------- */
 
 static int write_file(const char *path, struct span content, struct err_text *err) {
+    unlink(path); /* left over from a crash, or put there by somebody else */
     CLEANUP(close_fd)
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0) return err_set(err, ERR_SYSTEM, "cannot create %s: %s", path, strerror(errno));
     if (fchmod(fd, 0600) < 0)
         return err_set(err, ERR_SYSTEM, "cannot set the mode of %s: %s", path, strerror(errno));

@@ -49,14 +49,18 @@ static void keyring_unref_void(void *ring) {
 
 /* --- the refresh thread -------------------------------------------------------------------- */
 
+/* A keyring of what the sources of config have now. NULL without memory. */
+static struct keyring *make_keyring(struct config *config, const struct source *sources) {
+    struct keyring *ring = keyring_new(config);
+    for (size_t i = 0; ring && i < ring->count; i++)
+        keyring_set(ring, i, sources[i].keys, source_stale_at(&sources[i]), sources[i].pulse);
+    return ring;
+}
+
 /* Publish the sources' keys as a new keyring. Without memory the old one stays. */
 static int publish(struct keystore *store) {
-    struct keyring *ring = keyring_new(store->config);
+    struct keyring *ring = make_keyring(store->config, store->sources);
     if (!ring) return ERR_MEMORY;
-    for (size_t i = 0; i < ring->count; i++) {
-        const struct source *source = &store->sources[i];
-        keyring_set(ring, i, source->keys, source_stale_at(source), source->pulse);
-    }
     snapshot_publish(&store->keyring, ring);
     store->dirty = false;
     return 0;
@@ -151,14 +155,21 @@ static int adopt(struct keystore *store, struct config *config) {
         return ERR_MEMORY;
     }
     inherit(store, config, sources);
+    struct keyring *ring = make_keyring(config, sources);
+    if (!ring) {
+        free_sources(sources, config->issuer_count);
+        fetcher_free(fetcher);
+        return ERR_MEMORY;
+    }
     free_sources(store->sources, store->config->issuer_count);
     config_unref(store->config);
+    fetcher_free(store->fetcher);
     store->sources = sources;
     store->config = config_ref(config);
-
-    fetcher_free(store->fetcher);
     store->fetcher = fetcher;
-    return publish(store);
+    snapshot_publish(&store->keyring, ring);
+    store->dirty = false;
+    return 0;
 }
 
 static void take_offer(struct keystore *store) {

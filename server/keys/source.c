@@ -22,7 +22,10 @@ int source_init(struct source *source, const struct config *config,
                               .ended = ended,
                               .due_ms = clock_monotonic_ms(),
                               .pulse = pulse_new()};
-    return source->pulse ? 0 : ERR_MEMORY;
+    if (!source->pulse) return ERR_MEMORY;
+    /* Requests wait for the first refresh, and do not use up the right to force one. */
+    atomic_store(&source->pulse->wanted, true);
+    return 0;
 }
 
 void source_done(struct source *source) {
@@ -35,7 +38,9 @@ void source_inherit(struct source *source, const struct source *from) {
     source->pulse = pulse_ref(from->pulse);
     source->keys = from->keys ? keyset_ref(from->keys) : NULL;
     source->fetched_ms = from->fetched_ms;
-    source->due_ms = from->due_ms;
+    /* The interval may have become shorter. */
+    int64_t latest = clock_monotonic_ms() + source->issuer->refresh_interval;
+    source->due_ms = from->due_ms < latest ? from->due_ms : latest;
     source->failures = from->failures;
     source->attempted = from->attempted;
 }

@@ -20,12 +20,12 @@ void conn_expect(struct conn *conn, struct deadline_list *list, int64_t deadline
     conn_expect_nothing(conn);
     conn->waits_in = list;
     conn->deadline_ms = deadline_ms;
-    conn->prev = list->tail;
-    if (list->tail)
-        list->tail->next = conn;
-    else
-        list->head = conn;
-    list->tail = conn;
+    struct conn *before = list->tail;
+    while (before && before->deadline_ms > deadline_ms) before = before->prev;
+    conn->prev = before;
+    conn->next = before ? before->next : list->head;
+    *(before ? &before->next : &list->head) = conn;
+    *(conn->next ? &conn->next->prev : &list->tail) = conn;
 }
 
 void conn_cut(struct conn *conn) {

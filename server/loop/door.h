@@ -32,7 +32,8 @@ struct door_result {
  * characters; none or several Host headers or one that is no host; Content-Length that is not one
  * plain number; Transfer-Encoding that is not exactly "chunked", or together with Content-Length
  * or in HTTP/1.0; a head larger than header_max; and a head of which libmicrohttpd does not show
- * every byte: bare LF as line end, folded lines, NUL bytes, stray spaces in the request line.
+ * every byte: bare LF as line end, folded lines, NUL bytes, stray spaces in the request line. One
+ * form stays hidden: a NUL and a bare LF look like the CR LF they stand for, and hide nothing.
  */
 bool door_check(const struct door_head *head, struct door_result *ret,
                 struct refusal *refusal) MUST_CHECK;

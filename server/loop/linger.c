@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #define LINGER_MS 2000
-#define LINGERING_MAX 256
 /* Dropped in one go, so that a fast sender does not hold up the loop. */
 #define ROUND_BYTES (256 * 1024)
 

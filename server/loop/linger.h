@@ -10,6 +10,9 @@
 
 #include "server/loop/worker.h"
 
+/* Sockets that may linger at once, in each worker. */
+#define LINGERING_MAX 64
+
 /*
  * Take over a socket that has sent its answer and is about to be closed under this number: it is
  * duplicated. Does nothing where too many linger already.

@@ -109,7 +109,15 @@ static int open_systemd(const char *name, struct listener *listener, struct err_
         return err_set(err, ERR_SYSTEM,
                        "systemd passed %zu sockets named \"%s\"; each needs a name of its own",
                        count, name);
+    int accepting = 0;
+    socklen_t len = sizeof accepting;
+    if (getsockopt(fds[0], SOL_SOCKET, SO_ACCEPTCONN, &accepting, &len) < 0 || !accepting)
+        return err_set(err, ERR_SYSTEM,
+                       "the socket \"%s\" of systemd does not listen (Accept=no and ListenStream= "
+                       "in the socket unit)",
+                       name);
     /* A duplicate, so that closing the listener leaves systemd's for the next reload. */
+    listener->passed = true;
     listener->fd = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
     if (listener->fd < 0 || fcntl(listener->fd, F_SETFL, O_NONBLOCK) < 0)
         return err_set(err, ERR_SYSTEM, "cannot use the socket \"%s\": %s", name, strerror(errno));
@@ -147,10 +155,17 @@ struct listener *listener_ref(struct listener *listener) {
     return listener;
 }
 
+void listener_shut(struct listener *listener) {
+    if (listener->passed) return;
+    if (listener->unlink_path) unlink(listener->unlink_path);
+    free(TAKE_PTR(listener->unlink_path));
+    shutdown(listener->fd, SHUT_RDWR);
+}
+
 void listener_unref(struct listener *listener) {
     if (!listener || !ref_drop(&listener->ref)) return;
-    if (listener->fd >= 0) close(listener->fd);
     if (listener->unlink_path) unlink(listener->unlink_path);
+    if (listener->fd >= 0) close(listener->fd);
     free(listener->unlink_path);
     free(listener->address);
     free(listener);

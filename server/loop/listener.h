@@ -5,12 +5,15 @@
 #ifndef SERVER_LOOP_LISTENER_H
 #define SERVER_LOOP_LISTENER_H
 
+#include <stdbool.h>
+
 #include "common/err.h"
 #include "common/ref.h"
 
 struct listener {
     struct ref ref;
-    int fd; /* non-blocking */
+    int fd;      /* non-blocking */
+    bool passed; /* systemd's: it goes on listening when we stop */
     char *address;
     char *unlink_path; /* of a unix socket of our own; NULL otherwise */
 };
@@ -26,5 +29,8 @@ int listener_open(const char *address, struct listener **ret, struct err_text *e
 struct listener *listener_ref(struct listener *listener);
 void listener_unref(struct listener *listener);
 CLEANUP_DEFINE(struct listener *, listener_unref)
+
+/* Main thread: refuse clients from now on, whoever still holds a reference. systemd's stay open. */
+void listener_shut(struct listener *listener);
 
 #endif

@@ -211,8 +211,7 @@ static enum MHD_Result judge(struct worker *worker, struct conn *conn, struct sp
             return MHD_YES;
         }
         /* The keys may have arrived between the look at them and the hint. */
-        if (keystore_generation(worker->shared->keystore) == view->ring_generation)
-            return refuse_early(conn, &outcome);
+        if (!view_update(&worker->view, worker->shared)) return refuse_early(conn, &outcome);
     }
 }
 
@@ -227,6 +226,7 @@ void *request_on_target(void *argument, const char *target, struct MHD_Connectio
     buf_reset(&request->raw_target);
     buf_add_text(&request->raw_target, target);
     request->admitted = false;
+    request->unread_body = true; /* until the head says otherwise */
     request->wait_until_ms = 0;
     request->began_ms = worker->now_ms;
     /* The request line is here: the rest of the head has its own time limit, counted from now on,
@@ -258,8 +258,6 @@ enum MHD_Result request_on_call(void *argument, struct MHD_Connection *connectio
                                  .raw_target = buf_span(&request->raw_target),
                                  .header_max = worker->view->setup->config->limits.header};
         struct outcome outcome = {.method = span_of(method)};
-        /* A head that is refused may have a body, however it is framed. */
-        request->unread_body = true;
         if (!door_check(&head, &request->head, &outcome.refusal))
             return refuse_early(conn, &outcome);
         request->admitted = true;

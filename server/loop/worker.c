@@ -16,6 +16,8 @@
 #define ACCEPTS_MAX 32
 /* How long to leave the listeners alone when descriptors have run out: the queue keeps. */
 #define DESCRIPTORS_PAUSE_MS 100
+/* How often, at most, the same trouble with connections is logged. */
+#define TELL_MS 10000
 /* What libmicrohttpd needs in its pool besides the head itself: its own notes and the answer. */
 #define POOL_EXTRA (16 * 1024)
 
@@ -45,12 +47,10 @@ static void connection_started(struct worker *worker, struct MHD_Connection *con
 
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    socklen_t len = sizeof conn->address;
     conn->worker = worker;
     conn->mhd = connection;
     conn->fd = info->connect_fd;
-    if (getpeername(conn->fd, (struct sockaddr *)&conn->address, &len) < 0)
-        conn->address.ss_family = AF_UNSPEC;
+    conn->address = *worker->arrival.address;
     describe_client(conn);
     /* As much as libmicrohttpd takes, so that the door can say that it was too much. */
     size_t target_max = config_of(worker)->limits.header + POOL_EXTRA;
@@ -154,16 +154,22 @@ static bool epoll_add(struct worker *worker, int fd, struct event_source *source
 }
 
 static bool add_daemon(struct worker *worker, bool tls, struct MHD_Daemon **ret) {
-    *ret = make_daemon(worker, tls);
-    if (!*ret) return false;
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(*ret, MHD_DAEMON_INFO_EPOLL_FD);
-    return info && epoll_add(worker, info->epoll_fd, &worker->http_source, EPOLLIN);
+    struct MHD_Daemon *daemon = make_daemon(worker, tls);
+    if (!daemon) return false;
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    if (!info || !epoll_add(worker, info->epoll_fd, &worker->http_source, EPOLLIN)) {
+        MHD_stop_daemon(daemon);
+        return false;
+    }
+    *ret = daemon;
+    return true;
 }
 
 static void stop_accepting(struct worker *worker) {
     for (size_t i = 0; worker->accepting && i < worker->watch_count; i++)
         epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, worker->watches[i].listener->fd, NULL);
     worker->accepting = false;
+    worker->accept_again_ms = 0; /* a moment in the past would keep the loop from sleeping */
 }
 
 static void start_accepting(struct worker *worker) {
@@ -182,11 +188,9 @@ static void start_accepting(struct worker *worker) {
 /* --- accepting ----------------------------------------------------------------------------- */
 
 static void refuse_connection(struct worker *worker, enum census_answer answer, int fd) {
-    if (answer == CENSUS_FULL && !worker->told_full) {
-        worker->told_full = true;
+    if (answer == CENSUS_FULL && throttle_take(&worker->tells_full, worker->now_ms, TELL_MS))
         LOG(LOG_WARNING, "connections refused: limits.connections is reached",
             LOG_NUMBER("connections", config_of(worker)->limits.connections));
-    }
     close(fd);
 }
 
@@ -203,8 +207,8 @@ static void add_connection(struct worker *worker, struct watch *watch, int fd,
         refuse_connection(worker, answer, fd);
         return;
     }
-    worker->told_full = false;
     worker->arrival.watch = watch;
+    worker->arrival.address = address;
     worker->arrival.counted_by_address = counted;
     worker->arrival.taken = false;
     MHD_add_connection(watch->tls ? worker->secure : worker->plain, fd, (struct sockaddr *)address,
@@ -225,7 +229,8 @@ static void on_listener(struct worker *worker, struct event_source *source) {
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            LOG(LOG_WARNING, "not accepting for a moment", LOG_TEXT("why", strerror(errno)));
+            if (throttle_take(&worker->tells_pause, worker->now_ms, TELL_MS))
+                LOG(LOG_WARNING, "not accepting for a moment", LOG_TEXT("why", strerror(errno)));
             stop_accepting(worker);
             worker->accept_again_ms = worker->now_ms + DESCRIPTORS_PAUSE_MS;
         }
@@ -247,12 +252,25 @@ static void on_http(struct worker *worker, struct event_source *source) {
     (void)source;
 }
 
-/* Watch the listeners of the current view instead of those of the one before. */
+static bool wants_tls(const struct setup *setup) {
+    for (size_t i = 0; i < setup->listen_count; i++)
+        if (setup->listen[i].tls) return true;
+    return false;
+}
+
+/*
+ * Watch the listeners of the current view instead of those of the one before. Where that fails
+ * nothing has changed, and the next turn tries again.
+ */
 static bool rewatch(struct worker *worker) {
     const struct setup *setup = worker->view->setup;
     struct watch *watches = calloc(setup->listen_count, sizeof *watches);
     if (!watches) return false;
 
+    if (wants_tls(setup) && !worker->secure && !add_daemon(worker, true, &worker->secure)) {
+        free(watches);
+        return false;
+    }
     stop_accepting(worker);
     for (size_t i = 0; i < worker->watch_count; i++) {
         listener_unref(worker->watches[i].listener);
@@ -266,17 +284,17 @@ static bool rewatch(struct worker *worker) {
         watches[i].listener = listener_ref(setup->listen[i].listener);
         if (!setup->listen[i].tls) continue;
         watches[i].tls = tls_ref(setup->listen[i].tls);
-        if (!worker->secure && !add_daemon(worker, true, &worker->secure)) return false;
     }
+    worker->watched_generation = worker->view->setup_generation;
     start_accepting(worker);
     return true;
 }
 
 static void take_news(struct worker *worker) {
-    uint64_t before = worker->view->setup_generation;
-    if (view_update(&worker->view, worker->shared) && worker->view->setup_generation != before &&
-        !rewatch(worker))
-        LOG(LOG_ERROR, "a worker could not take the new listeners",
+    view_update(&worker->view, worker->shared);
+    if (worker->view->setup_generation != worker->watched_generation && !rewatch(worker) &&
+        throttle_take(&worker->tells_pause, worker->now_ms, TELL_MS))
+        LOG(LOG_ERROR, "a worker could not take the new listeners, trying again",
             LOG_NUMBER("worker", worker->index));
     if (worker->waiting) request_resume_waiting(worker, false);
 }

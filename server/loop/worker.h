@@ -34,11 +34,13 @@ struct worker {
     struct MHD_Daemon *secure; /* made when the first TLS listener appears */
     struct watch *watches;
     size_t watch_count;
-    bool accepting;          /* the watches are in the epoll set */
+    uint64_t watched_generation; /* of the setup whose listeners these are */
+    bool accepting;              /* the watches are in the epoll set */
     int64_t accept_again_ms; /* monotonic: when to try again after descriptors ran out; 0 = now */
     /* The connection that is being handed to libmicrohttpd. */
     struct {
         struct watch *watch;
+        const struct sockaddr_storage *address;
         bool counted_by_address;
         bool taken; /* a conn was made for it, which counts it out again */
     } arrival;
@@ -53,7 +55,8 @@ struct worker {
     struct lingerer *lingering_last;
     unsigned lingering_count;
     uint64_t connections;
-    bool told_full; /* the limit of connections was logged, and has not been left since */
+    struct throttle tells_full; /* log lines that strangers could call forth without end */
+    struct throttle tells_pause;
     _Atomic int64_t heartbeat_ms;
 };
 

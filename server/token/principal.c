@@ -94,9 +94,15 @@ static bool read_roles(struct principal *principal, struct refusal *refusal) {
 
 /* --- user ---------------------------------------------------------------------------------- */
 
-/* An address that the issuer says it has not verified may be somebody else's. */
+/*
+ * An address that the issuer says it has not verified may be somebody else's. Some issuers say so
+ * by a string.
+ */
 static bool is_unverified_email(const json_t *claims, const char *name) {
-    return strcmp(name, "email") == 0 && json_is_false(json_object_get(claims, "email_verified"));
+    const json_t *verified = json_object_get(claims, "email_verified");
+    return strcmp(name, "email") == 0 &&
+           (json_is_false(verified) ||
+            span_equal_nocase(json_span(verified), SPAN_LITERAL("false")));
 }
 
 static bool read_user(struct principal *principal, struct refusal *refusal) {

@@ -128,6 +128,32 @@ TEST(i6_an_answer_before_the_body_was_read_closes_whatever_the_status) {
     scene_end(&scene);
 }
 
+/* Closing on a client that still sends would reset the connection and lose the answer. */
+TEST(a_refusal_reaches_a_client_that_sends_all_of_its_body_first) {
+    static char body[1 << 20];
+    static const struct {
+        const char *head;
+        int status;
+    } rows[] = {
+        {"POST / HTTP/1.1\r\nHost: h\r\n", 405},
+        {"GET /profile/ HTTP/1.1\r\nHost: h\r\n", 401},
+        {"GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n", 400},
+    };
+    struct scene scene = start();
+    memset(body, 'x', sizeof body);
+    for (int i = 0; i < 30; i++) {
+        struct client *client = client_connect(scene.daemon->port);
+        struct response response;
+        (void)client_sendf(client, "%sContent-Length: %zu\r\n\r\n", rows[i % 3].head, sizeof body);
+        (void)client_send(client, (struct span){body, sizeof body});
+        ck_assert_msg(client_read(client, 5000, &response) == CLIENT_OK, "round %d", i);
+        ck_assert_int_eq(response.status, rows[i % 3].status);
+        client_response_done(&response);
+        client_free(client);
+    }
+    scene_end(&scene);
+}
+
 /* --- I7, I8 ---------------------------------------------------------------------------------- */
 
 TEST(i7_expect_100_continue_is_answered_at_once_and_never_by_100) {

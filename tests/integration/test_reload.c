@@ -13,6 +13,8 @@
 #include "tests/support/suite.h"
 
 #define SLOW (SCENE_SANITIZED ? 4 : 1)
+/* A sanitizer keeps what was freed for a while; leaks it tells itself, at the end. */
+#define GROWTH_KIB (SCENE_SANITIZED ? 400 * 1024 : 2 * 1024)
 #define ONE "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 
 static const struct scene_options plain = {0};
@@ -276,7 +278,7 @@ TEST_WITHIN(a_hundred_reloads_leave_memory_and_descriptors_as_they_were, 60) {
     }
     process_sleep_ms(50);
     rss = process_rss_kib(scene.daemon->process) - rss;
-    ck_assert_msg(rss < 2048 * SLOW, "grew by %ld KiB", rss);
+    ck_assert_msg(rss < GROWTH_KIB, "grew by %ld KiB", rss);
     ck_assert_int_le(process_open_files(scene.daemon->process), files + 1);
     client_free(client);
     free(unix_socket), free(tls), free(key), free(certificate), free(folder);

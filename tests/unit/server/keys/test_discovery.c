@@ -8,7 +8,12 @@
 #define S(text) SPAN_LITERAL(text)
 
 static struct config_issuer issuer_of(const char *url, bool insecure_http) {
-    return (struct config_issuer){.issuer = (char *)(uintptr_t)url, .insecure_http = insecure_http};
+    static char none[] = "";
+    return (struct config_issuer){.issuer = (char *)(uintptr_t)url,
+                                  .discovery = none,
+                                  .jwks_uri = none,
+                                  .jwks_file = none,
+                                  .insecure_http = insecure_http};
 }
 
 TEST(a_good_document_gives_its_jwks_uri) {
@@ -168,6 +173,13 @@ TEST(plain_http_is_for_this_machine_or_where_the_operator_says_so) {
         ck_assert_msg(issuer_allows_http(&issuer, cases[i].url) == cases[i].allowed, "%s %s",
                       cases[i].issuer, cases[i].url);
     }
+    /* What the configuration names itself was chosen by the operator, not by a document. */
+    struct config_issuer issuer = issuer_of("https://i.example", false);
+    char on_loopback[] = "http://127.0.0.1/k", elsewhere[] = "http://i.example/k";
+    issuer.jwks_uri = on_loopback;
+    ck_assert(issuer_allows_http(&issuer, on_loopback));
+    issuer.jwks_uri = elsewhere;
+    ck_assert(!issuer_allows_http(&issuer, elsewhere));
 }
 
 TEST(a_near_miss_is_named_whichever_side_is_configured) {
@@ -186,6 +198,7 @@ TEST(a_near_miss_is_named_whichever_side_is_configured) {
         {S("https://i"), S("https://j"), ""},
         {S("https://i"), S("http://j"), ""},
         {S("https://i"), S("https://i/oauth2/other"), ""},
+        {S("https://i"), S("https://j/oauth2/default"), ""},
         {S("https://i"), S("https://i.oauth2/default"), ""},
         {S("https://i"), S(""), ""},
         {S("/"), S("//"), ""},

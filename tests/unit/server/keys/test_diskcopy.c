@@ -331,11 +331,15 @@ TEST(saving_replaces_the_copy_whole_and_leaves_nothing_beside_it) {
     struct err_text why;
     struct stat before, after;
     ck_assert_int_eq(stat(path, &before), 0);
-    char *left_over = scratch_text("%s.new", path);
-    put(left_over, SPAN_LITERAL("half a copy, from a crash, and longer than nothing"));
+    char *left_over = scratch_text("%s.new", path), *long_text = calloc(1, 100000);
+    memset(long_text, 'x', 99999);
+    put(left_over, span_of(long_text)); /* from a crash, longer than a copy, and open to all */
+    ck_assert_int_eq(chmod(left_over, 0666), 0);
+    free(long_text);
     ck_assert_int_eq(diskcopy_save(folder, &issuer, set, FETCHED, &why), 0);
     ck_assert_int_eq(stat(path, &after), 0);
     ck_assert(before.st_ino != after.st_ino);
+    ck_assert_int_eq(after.st_mode & 07777, 0600);
     ck_assert_int_ne(access(left_over, F_OK), 0);
     expect_loaded(folder, FETCHED);
     free(left_over);
@@ -355,8 +359,13 @@ TEST(a_copy_that_cannot_be_written_says_why) {
 
     char *path, *good = save(&path);
     char *fresh = scratch_text("%s.new", path);
-    ck_assert_int_eq(symlink("/dev/null", fresh), 0); /* a link is not followed */
+    char *victim = scratch_file(folder, "victim", SPAN_LITERAL("untouched"));
+    ck_assert_int_eq(symlink(victim, fresh), 0); /* a link is not followed */
     ck_assert_int_eq(diskcopy_save(good, &issuer, set, FETCHED, &why), ERR_SYSTEM);
+    char *content = scratch_read(victim, NULL);
+    ck_assert_str_eq(content, "untouched");
+    free(content);
+    free(victim);
     expect_loaded(good, FETCHED);
 
     char *deep = malloc(5001);

@@ -48,6 +48,19 @@ TEST(connections_wait_in_order_in_one_list_at_a_time) {
     ck_assert_ptr_null(a.waits_in);
 }
 
+/* Time limits shrink with a reload: what came later may be due sooner. */
+TEST(the_first_in_the_list_is_the_first_to_expire_whatever_came_first) {
+    struct deadline_list list = {0};
+    struct conn a = {0}, b = {0}, c = {0}, d = {0};
+    conn_expect(&a, &list, 30);
+    conn_expect(&b, &list, 10); /* in front */
+    conn_expect(&c, &list, 20); /* between */
+    conn_expect(&d, &list, 20); /* behind its equal */
+    CHECK_LIST(&list, &b, &c, &d, &a);
+    conn_expect(&a, &list, 5);
+    CHECK_LIST(&list, &a, &b, &c, &d);
+}
+
 TEST(a_connection_that_is_cut_ends_for_both_sides) {
     int fds[2];
     char byte;

@@ -120,3 +120,24 @@ TEST(the_last_reference_closes_and_removes_the_socket) {
     free(path);
     free(folder);
 }
+
+TEST(a_listener_that_is_shut_refuses_clients_whoever_still_holds_it) {
+    char *folder = scratch_new(), *path = scratch_text("%s/sock", folder);
+    char *unix_address = scratch_text("unix:%s", path);
+    const char *const addresses[] = {"127.0.0.1:0", "[::1]:0", unix_address};
+    for (size_t i = 0; i < ARRAY_LEN(addresses); i++) {
+        struct listener *listener = open_good(addresses[i]), *held = listener_ref(listener);
+        struct sockaddr_storage address;
+        socklen_t len = sizeof address;
+        ck_assert_int_eq(getsockname(held->fd, (struct sockaddr *)&address, &len), 0);
+        listener_shut(listener);
+        int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ck_assert_msg(connect(fd, (struct sockaddr *)&address, len) < 0, "%s", addresses[i]);
+        close(fd);
+        ck_assert_int_ne(access(path, F_OK), 0);
+        listener_unref(listener);
+        listener_unref(open_good(addresses[i])); /* the address is free for the next */
+        listener_unref(held);
+    }
+    free(unix_address), free(path), free(folder);
+}

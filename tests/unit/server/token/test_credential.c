@@ -230,6 +230,8 @@ TEST(a13_bytes_that_are_no_text_are_400) {
         {S("Bearer \xc3\xa4"), 400, "credentials_malformed"},
         {S("Bearer a\xff"), 400, "credentials_malformed"},
         {S("Basic a\xff"), 400, "credentials_malformed"},
+        {S("Basic a\x7f"), 400, "credentials_malformed"},
+        {S("Basic a\x1f"), 400, "credentials_malformed"},
         {S("B\xc3\xa4r a"), 400, "credentials_malformed"},
     };
     expect_headers(cases, ARRAY_LEN(cases));

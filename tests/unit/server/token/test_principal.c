@@ -89,6 +89,7 @@ TEST(d11_scopes_are_a_text_or_an_array_of_the_first_claim_that_is_there) {
         const char *scope, *scp, *scopes; /* scopes NULL: refused */
     } cases[] = {
         {"\"a b\"", "", "a|b"},
+        {"\"  a  b  \"", "", "a|b"},
         {"[\"a\",\"b\"]", "", "a|b"},
         {"[\"a b\"]", "", "a b"}, /* one that no requirement can name */
         {"[]", "", ""},
