@@ -360,8 +360,11 @@ TEST(a_copy_that_cannot_be_written_says_why) {
     char *path, *good = save(&path);
     char *fresh = scratch_text("%s.new", path);
     char *victim = scratch_file(folder, "victim", SPAN_LITERAL("untouched"));
-    ck_assert_int_eq(symlink(victim, fresh), 0); /* a link is not followed */
+    ck_assert_int_eq(mkdir(fresh, 0700), 0);
     ck_assert_int_eq(diskcopy_save(good, &issuer, set, FETCHED, &why), ERR_SYSTEM);
+    ck_assert_int_eq(rmdir(fresh), 0);
+    ck_assert_int_eq(symlink(victim, fresh), 0); /* a link is not followed, but replaced */
+    ck_assert_int_eq(diskcopy_save(good, &issuer, set, FETCHED, &why), 0);
     char *content = scratch_read(victim, NULL);
     ck_assert_str_eq(content, "untouched");
     free(content);
