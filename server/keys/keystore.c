@@ -278,11 +278,14 @@ uint64_t keystore_generation(struct keystore *store) {
     return snapshot_generation(&store->keyring);
 }
 
-enum keystore_hint keystore_hint(struct keystore *store, const struct keyring_entry *entry) {
+enum keystore_hint keystore_hint(struct keystore *store, const struct keyring_entry *entry,
+                                 uint64_t generation) {
     struct pulse *pulse = entry->pulse;
     int64_t cooldown = entry->issuer->refresh_cooldown;
 
     if (atomic_load(&pulse->wanted) || atomic_load(&pulse->fetching)) return HINT_WAIT;
+    /* In this order: keys are published before their fetch is told to have ended. */
+    if (keystore_generation(store) != generation) return HINT_LOOK_AGAIN;
     if (!throttle_take(&pulse->forced, clock_monotonic_ms(), cooldown)) return HINT_TOO_LATE;
     atomic_store(&pulse->wanted, true);
     wake(store);

@@ -37,15 +37,18 @@ struct keyring *keystore_acquire(struct keystore *store, uint64_t *ret_generatio
 uint64_t keystore_generation(struct keystore *store);
 
 enum keystore_hint {
-    HINT_WAIT,    /* a refresh is under way; on_change will tell its end */
-    HINT_TOO_LATE /* none is, and none may be forced within the cooldown */
+    HINT_WAIT,       /* a refresh is under way; on_change will tell its end */
+    HINT_LOOK_AGAIN, /* none is, but newer keys were published than those looked at */
+    HINT_TOO_LATE    /* none is, and none may be forced within the cooldown */
 };
 
 /*
- * Any thread, no lock: a token needs a key that this issuer's entry lacks. Forces a refresh, once
+ * Any thread, no lock: a token needs a key that this issuer's entry lacks, in the keyring of this
+ * generation. Forces a refresh, once
  * per refresh_cooldown for everybody together, so that strangers cannot make us fetch at will.
  */
-enum keystore_hint keystore_hint(struct keystore *store, const struct keyring_entry *entry);
+enum keystore_hint keystore_hint(struct keystore *store, const struct keyring_entry *entry,
+                                 uint64_t generation);
 
 /* Any thread: was every issuer tried, and has one of them usable keys? */
 bool keystore_is_ready(struct keystore *store);

@@ -70,13 +70,13 @@ void request_resume_waiting(struct worker *worker, bool all) {
     }
 }
 
-/* May a request that lacks keys wait for a fetch? If not, what was found out so far stands. */
-static bool may_wait(struct worker *worker, const struct request *request,
-                     const struct keyring_entry *entry) {
+/* What a request that lacks keys can do. Too late: what was found out so far stands. */
+static enum keystore_hint ask_for_keys(struct worker *worker, const struct request *request,
+                                       const struct keyring_entry *entry) {
     if (worker->waiting_count >= WAITING_MAX || atomic_load(&worker->shared->stopping))
-        return false;
-    if (request->wait_until_ms && worker->now_ms >= request->wait_until_ms) return false;
-    return keystore_hint(worker->shared->keystore, entry) == HINT_WAIT;
+        return HINT_TOO_LATE;
+    if (request->wait_until_ms && worker->now_ms >= request->wait_until_ms) return HINT_TOO_LATE;
+    return keystore_hint(worker->shared->keystore, entry, request->view->ring_generation);
 }
 
 /* --- the answer ---------------------------------------------------------------------------- */
@@ -206,12 +206,13 @@ static enum MHD_Result judge(struct worker *worker, struct conn *conn, struct sp
             authenticate(&evidence, view->ring, config->limits.token, &outcome.principal, &entry,
                          &outcome.refusal);
         if (authenticated != AUTH_NEEDS_KEYS) return decide(conn, route, authenticated, &outcome);
-        if (may_wait(worker, request, entry)) {
-            wait_for_keys(worker, conn, entry);
-            return MHD_YES;
-        }
-        /* The keys may have arrived between the look at them and the hint. */
-        if (!view_update(&worker->view, worker->shared)) return refuse_early(conn, &outcome);
+        enum keystore_hint hint = ask_for_keys(worker, request, entry);
+        if (hint == HINT_TOO_LATE) return refuse_early(conn, &outcome);
+        /* Newer keys may be there already; in the middle of a reload they are for a moment more
+         * recent than the setup, and the request waits for that to pass. */
+        if (hint == HINT_LOOK_AGAIN && view_update(&worker->view, worker->shared)) continue;
+        wait_for_keys(worker, conn, entry);
+        return MHD_YES;
     }
 }
 

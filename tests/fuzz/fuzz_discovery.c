@@ -34,9 +34,11 @@ static void check_accepted(struct span document, const struct config_issuer *iss
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static char secure[] = "https://i.example", local[] = "http://127.0.0.1:9000";
+    static char secure[] = "https://i.example", local[] = "http://127.0.0.1:9000", none[] = "";
     static const struct config_issuer issuers[] = {
-        {.issuer = secure}, {.issuer = secure, .insecure_http = true}, {.issuer = local}};
+        {.issuer = secure, .discovery = none, .jwks_uri = none},
+        {.issuer = secure, .discovery = none, .jwks_uri = none, .insecure_http = true},
+        {.issuer = local, .discovery = none, .jwks_uri = none}};
     struct span document = {(const char *)data, size};
 
     for (size_t i = 0; i < ARRAY_LEN(issuers); i++) {

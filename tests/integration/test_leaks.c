@@ -124,3 +124,28 @@ TEST_WITHIN(thousands_of_hostile_inputs_leave_nothing_behind, 120) {
     free(scene.daemon->folder), free(scene.daemon), free(scene.token), free(scene.keys);
     for (size_t i = 0; i < ARRAY_LEN(tokens); i++) free(tokens[i]);
 }
+
+TEST_WITHIN(thousands_of_answers_to_one_client_keep_no_memory, 60) {
+    struct scene scene = scene_start(&(struct scene_options){0});
+    struct client *client = client_connect(scene.daemon->port);
+    char *poor = scene_token("{\"scope\":\"\"}"), *expired = scene_token("{\"exp\":1}");
+    const char *const tokens[] = {scene.token, poor, expired, scene.token};
+    long rss = 0;
+    for (int i = 0; i < 20 * ROUNDS; i++) {
+        struct response response;
+        if (i == 2 * ROUNDS) rss = process_rss_kib(scene.daemon->process);
+        ck_assert(client_sendf(client,
+                               "GET /profile/?%d HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s"
+                               "\r\n\r\n",
+                               i, tokens[i % 4]));
+        ck_assert_int_eq(client_read(client, 5000, &response), CLIENT_OK);
+        ck_assert_int_eq(response.status, i % 4 == 1 ? 403 : i % 4 == 2 ? 401 : 200);
+        client_response_done(&response);
+    }
+    rss = process_rss_kib(scene.daemon->process) - rss;
+    ck_assert_msg(rss < (SCENE_SANITIZED ? GROWTH_KIB : 1024), "grew by %ld KiB", rss);
+    free(expired);
+    free(poor);
+    client_free(client);
+    scene_end(&scene);
+}

@@ -182,6 +182,26 @@ TEST(plain_http_is_for_this_machine_or_where_the_operator_says_so) {
     ck_assert(!issuer_allows_http(&issuer, elsewhere));
 }
 
+TEST(plain_http_to_this_machine_is_allowed_where_the_operator_wrote_that_very_url) {
+    static const struct {
+        const char *configured, *url;
+        bool allowed;
+    } cases[] = {
+        {"http://127.0.0.1:9000/k", "http://127.0.0.1:9000/k", true},
+        {"http://127.0.0.1:9000/k", "http://127.0.0.1:9000/k2", false},
+        {"http://127.0.0.1:9000/k", "http://127.0.0.1:9001/k", false},
+        {"http://i.example/k", "http://i.example/k", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        for (int at = 0; at < 2; at++) {
+            struct config_issuer issuer = issuer_of("https://i.example", false);
+            char **where = at ? &issuer.jwks_uri : &issuer.discovery;
+            *where = (char *)(uintptr_t)cases[i].configured;
+            ck_assert_msg(issuer_allows_http(&issuer, cases[i].url) == cases[i].allowed, "%s",
+                          cases[i].url);
+        }
+}
+
 TEST(a_near_miss_is_named_whichever_side_is_configured) {
     static const struct {
         struct span a, b;

@@ -155,9 +155,28 @@ static bool wait_until_ready(struct house *house) {
 static enum keystore_hint hint(struct house *house) {
     uint64_t generation;
     struct keyring *ring = keystore_acquire(house->store, &generation);
-    enum keystore_hint result = keystore_hint(house->store, &ring->entries[0]);
+    enum keystore_hint result = keystore_hint(house->store, &ring->entries[0], generation);
     keyring_unref(ring);
     return result;
+}
+
+TEST(who_has_not_seen_the_newest_keys_is_told_to_look_and_forces_nothing) {
+    struct house house;
+    open_house(&house, "");
+    ck_assert(wait_until_ready(&house));
+    uint64_t generation;
+    struct keyring *ring = keystore_acquire(house.store, &generation);
+    /* The flags of the pulse fall a moment after the keys are published. */
+    enum keystore_hint told = HINT_WAIT;
+    for (int i = 0; i < 1000 && told == HINT_WAIT; i++) {
+        told = keystore_hint(house.store, &ring->entries[0], generation - 1);
+        process_sleep_ms(1);
+    }
+    ck_assert_int_eq(told, HINT_LOOK_AGAIN);
+    ck_assert(!atomic_load(&ring->entries[0].pulse->wanted));
+    ck_assert_int_eq(keystore_hint(house.store, &ring->entries[0], generation), HINT_WAIT);
+    keyring_unref(ring);
+    close_house(&house);
 }
 
 TEST(keys_are_there_soon_after_the_start) {

@@ -157,7 +157,7 @@ static void refresh_badly(struct world *world) {
 TEST(a_jwks_uri_is_fetched_without_discovery) {
     struct world world;
     open_world(&world, JWKS_URI);
-    atomic_store(&world.source.pulse->wanted, true);
+    ck_assert(atomic_load(&world.source.pulse->wanted)); /* whoever comes early waits for it */
     source_refresh(&world.source);
     ck_assert_str_eq(asked.url, "https://i.example/jwks");
     ck_assert(!asked.allow_http);
@@ -441,6 +441,17 @@ TEST(a_source_inherits_keys_timers_and_pulse) {
     close_world(&world);
     ck_assert_uint_eq(heir.source.keys->count, 1);
     ck_assert_int_eq(source_stale_at(&heir.source), now_ms + 24 * HOUR);
+    close_world(&heir);
+}
+
+TEST(an_heir_with_a_shorter_interval_does_not_wait_for_the_longer_one) {
+    struct world world, heir;
+    open_world(&world, JWKS_URI);
+    refresh_well(&world, -1);
+    open_world(&heir, JWKS_URI ", refresh_interval: 10s");
+    source_inherit(&heir.source, &world.source);
+    ck_assert_int_eq(heir.source.due_ms, now_ms + 10000);
+    close_world(&world);
     close_world(&heir);
 }
 
