@@ -99,21 +99,26 @@ TEST(what_was_saved_is_loaded) {
 }
 
 TEST(a_copy_is_readable_by_its_owner_alone_whatever_the_umask) {
-    umask(0);
-    char *path, *folder = save(&path);
-    struct stat status;
-    ck_assert_int_eq(stat(path, &status), 0);
-    ck_assert_int_eq(status.st_mode & 07777, 0600);
-    ck_assert_int_eq(chmod(path, 0644), 0); /* and written anew it is so again */
-    struct config_issuer issuer = issuer_a();
-    struct keyset *set = some_keys();
-    struct err_text why;
-    ck_assert_int_eq(diskcopy_save(folder, &issuer, set, FETCHED, &why), 0);
-    ck_assert_int_eq(stat(path, &status), 0);
-    ck_assert_int_eq(status.st_mode & 07777, 0600);
-    keyset_unref(set);
-    free(path);
-    free(folder);
+    static const mode_t masks[] = {0, 022, 0777};
+    for (size_t i = 0; i < ARRAY_LEN(masks); i++) {
+        char *folder = scratch_new();
+        struct config_issuer issuer = issuer_a();
+        struct keyset *set = some_keys();
+        struct err_text why;
+        struct stat status;
+        for (int again = 0; again < 2; again++) {
+            umask(masks[i]);
+            ck_assert_int_eq(diskcopy_save(folder, &issuer, set, FETCHED, &why), 0);
+            umask(077);
+            char *path = only_file(folder);
+            ck_assert_int_eq(stat(path, &status), 0);
+            ck_assert_int_eq(status.st_mode & 07777, 0600);
+            ck_assert_int_eq(chmod(path, 0644), 0); /* written anew it is 0600 again */
+            free(path);
+        }
+        keyset_unref(set);
+        free(folder);
+    }
 }
 
 TEST(f6_no_secret_is_written_to_the_copy) {

@@ -247,6 +247,21 @@ TEST(b14_one_hint_a_cooldown_makes_a_refresh_for_everybody) {
     close_house(&house);
 }
 
+TEST(b13_a_hint_is_heard_at_once) {
+    struct house house;
+    open_house(&house, "");
+    long before = process_now_ms();
+    for (int i = 0; i < 10; i++) {
+        int changes = atomic_load(&house.changes);
+        put_forward(30);
+        ck_assert_int_eq(hint(&house), HINT_WAIT);
+        ck_assert(wait_for_changes(&house, changes + 1));
+    }
+    /* A thread that was not woken would take half a second each time. */
+    ck_assert_int_lt(process_now_ms() - before, 2500);
+    close_house(&house);
+}
+
 TEST(b14_the_cooldown_holds_where_the_refresh_fails) {
     struct house house = {.folder = scratch_new()};
     put_text(house.folder, "f0", S("{\"keys\":[]}"));

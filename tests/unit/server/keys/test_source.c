@@ -305,7 +305,7 @@ TEST(after_failures_the_next_attempt_comes_later_and_later_with_jitter) {
             static int64_t seen[2];
             struct world world;
             open_world(&world, cases[c].options);
-            for (size_t i = 0; i < 40; i++) {
+            for (size_t i = 0; i < 100; i++) {
                 refresh_badly(&world);
                 int64_t expected = cases[c].delays[i < 10 ? i : 9];
                 int64_t delay = world.source.due_ms - now_ms;
@@ -420,6 +420,14 @@ TEST(f3_f6_skipped_and_private_keys_are_logged_once_while_nothing_changes) {
         ck_assert_ptr_null(strstr(logged(), "PRIVATE"));
         ck_assert_ptr_null(strstr(logged(), "a\nb"));
     }
+    free(jwks);
+
+    /* The same usable key, and one more that is not. */
+    jwks = MINT_JWKS(mint_jwk(mint_key(MINT_P256), "k", NULL), json_null(), json_null());
+    forget_log();
+    source_refresh(&world.source);
+    answer_body(span_of(jwks), -1);
+    ck_assert_ptr_nonnull(strstr(logged(), "unusable key skipped"));
     free(jwks);
     close_world(&world);
 }
