@@ -79,7 +79,10 @@ static enum authenticated judge_jwt(const struct jwt *jwt, const struct evidence
 
     if (!verify_signature(key, jws->algorithm, jws->signing_input, jws->signature)) {
         refuse(refusal, REASON_SIGNATURE_INVALID, "the signature of the token is not valid");
-        return AUTH_REFUSED;
+        if (jws->kid.ptr) return AUTH_REFUSED;
+        /* Without a kid a rotation shows only so: the one key that fits has been replaced. */
+        *ret_entry = entry;
+        return AUTH_NEEDS_KEYS;
     }
     if (!claims_check(jwt, entry->issuer, evidence->now, &expires, refusal) ||
         !principal_make(jwt->claims, entry->issuer, expires, ret_principal, refusal))

@@ -79,6 +79,23 @@ TEST_WITHIN(rotation_serves_the_new_kid_at_once_and_drops_the_old_with_the_set, 
     issuer_stop(issuer);
 }
 
+TEST_WITHIN(rotation_without_kids_serves_the_new_key_at_once, 40) {
+    struct issuer *issuer = issuer_start(ISSUER_PLAIN);
+    serve(issuer, MINT_JWKS(mint_jwk(mint_key(MINT_P256), NULL, NULL)));
+    struct daemon *daemon = start_daemon(issuer, "refresh_cooldown: 1s", "");
+    char *old = token_of(issuer, MINT_P256, NULL), *new = token_of(issuer, MINT_P256_OTHER, NULL);
+    ck_assert(daemon_wait_status(daemon, PROFILE, old, 200, 5000));
+
+    serve(issuer, MINT_JWKS(mint_jwk(mint_key(MINT_P256_OTHER), NULL, NULL)));
+    process_sleep_ms(1100);
+    check_status(daemon, new, 200);
+    check_status(daemon, old, 401);
+    daemon_stop(daemon);
+    free(old);
+    free(new);
+    issuer_stop(issuer);
+}
+
 TEST_WITHIN(many_requests_with_a_new_kid_share_one_fetch_and_all_succeed, 40) {
     struct issuer *issuer = issuer_start(ISSUER_PLAIN);
     serve_first_key(issuer);
