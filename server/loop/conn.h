@@ -24,7 +24,7 @@ struct request {
     struct buf raw_target;                 /* as received; memory is kept from request to request */
     struct buf path;                       /* normalised */
     struct view *view;                     /* pinned while it is judged; NULL between requests */
-    int64_t began_ms;                      /* monotonic */
+    int64_t began_ms;                      /* monotonic; 0 = there was no request yet */
     int64_t wait_until_ms;                 /* monotonic; 0 = has not waited for keys */
     const struct keyring_entry *waits_for; /* in view; NULL = does not wait */
     struct conn *waiting_next;
@@ -42,6 +42,7 @@ struct conn {
     char client[INET6_ADDRSTRLEN]; /* address in words, for logs */
     bool counted_by_address;
     int fd;
+    int64_t since_ms; /* monotonic: when it came in */
     struct request request;
 
     struct deadline_list *waits_in; /* NULL while a request is being answered */

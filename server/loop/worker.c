@@ -18,6 +18,8 @@
 #define DESCRIPTORS_PAUSE_MS 100
 /* How often, at most, the same trouble with connections is logged. */
 #define TELL_MS 10000
+/* How long a fresh connection may take to its first request while everything drains. */
+#define DRAIN_GRACE_MS 1000
 /* What libmicrohttpd needs in its pool besides the head itself: its own notes and the answer. */
 #define POOL_EXTRA (16 * 1024)
 
@@ -50,6 +52,7 @@ static void connection_started(struct worker *worker, struct MHD_Connection *con
     conn->worker = worker;
     conn->mhd = connection;
     conn->fd = info->connect_fd;
+    conn->since_ms = worker->now_ms;
     conn->address = *worker->arrival.address;
     describe_client(conn);
     /* As much as libmicrohttpd takes, so that the door can say that it was too much. */
@@ -311,10 +314,19 @@ static void cut_expired(struct worker *worker, struct deadline_list *list, const
 }
 
 static void drain(struct worker *worker) {
+    struct conn *next;
+
     stop_accepting(worker);
-    /* Connections that rest between requests have nothing to lose. */
+    /* Connections that rest between requests have nothing to lose, */
     while (worker->idle.head) {
         struct conn *conn = worker->idle.head;
+        conn_expect_nothing(conn);
+        conn_cut(conn);
+    }
+    /* nor have those that were opened a while ago and never used. */
+    for (struct conn *conn = worker->heads.head; conn; conn = next) {
+        next = conn->next;
+        if (conn->request.began_ms || worker->now_ms < conn->since_ms + DRAIN_GRACE_MS) continue;
         conn_expect_nothing(conn);
         conn_cut(conn);
     }

@@ -83,11 +83,13 @@ TEST(a_request_in_flight_is_answered_and_told_that_the_connection_ends) {
     check_ends(&scene, since, 300, 1500);
 }
 
-TEST(a_request_that_waits_for_keys_is_answered) {
+/* A request that waits for keys is answered, whether or not there is time to wait for them. */
+static void check_waiting(const char *drain_timeout, long least_ms, long most_ms) {
     struct issuer *issuer = issuer_start(ISSUER_PLAIN);
     char *jwks = MINT_JWKS(mint_jwk(mint_key(MINT_P256), "k1", NULL));
     issuer_serve_keys(issuer, jwks);
-    char *yaml = daemon_yaml(issuer_url(issuer), "refresh_cooldown: 1s");
+    char *one = daemon_yaml(issuer_url(issuer), "refresh_cooldown: 1s");
+    char *yaml = scratch_text("%slimits: {drain_timeout: %s}\n", one, drain_timeout);
     struct daemon *daemon = daemon_start(yaml, NULL);
     char *good = mint_good(issuer_url(issuer), "ES256", mint_key(MINT_P256), "k1", NULL);
     char *unknown = mint_good(issuer_url(issuer), "ES256", mint_key(MINT_P256_OTHER), "k2", NULL);
@@ -100,16 +102,40 @@ TEST(a_request_that_waits_for_keys_is_answered) {
     ck_assert(issuer_wait_hits(issuer, ISSUER_JWKS, hits + 1, 5000));
 
     struct response response;
+    long since = process_now_ms();
     process_signal(daemon->process, SIGTERM);
-    ck_assert_int_eq(client_read(client, 5000, &response), CLIENT_OK);
+    ck_assert_int_eq(client_read(client, 5000 * SLOW, &response), CLIENT_OK);
+    long took = process_now_ms() - since;
+    ck_assert_msg(took >= least_ms && took <= most_ms * SLOW, "%ld ms", took);
     ck_assert_int_eq(response.status, 401);
     ck_assert(span_equal_text(response_header(&response, "Connection"), "close"));
     client_response_done(&response);
     client_free(client);
     ck_assert_int_eq(process_wait_exit(daemon->process, 5000 * SLOW), 0);
     process_free(daemon->process);
-    free(daemon->folder), free(daemon), free(unknown), free(good), free(yaml), free(jwks);
+    free(daemon->folder), free(daemon), free(unknown), free(good), free(yaml), free(one);
+    free(jwks);
     issuer_stop(issuer);
+}
+
+TEST(a_request_that_waits_for_keys_may_wait_while_it_drains_and_is_answered) {
+    check_waiting("30s", 1000, 2500);
+}
+
+TEST(a_request_that_waits_for_keys_is_answered_without_them_when_the_time_is_up) {
+    check_waiting("0", 0, 700);
+}
+
+TEST(connections_that_were_never_used_do_not_hold_it_up) {
+    struct scene scene = scene_start(
+        &(struct scene_options){.rest = "limits: {header_timeout: 1h, drain_timeout: 1h}\n"});
+    struct client *silent = client_connect(scene.daemon->port);
+    process_sleep_ms(100);
+    long since = process_now_ms();
+    process_signal(scene.daemon->process, SIGTERM);
+    ck_assert(client_closed(silent, 4000 * SLOW));
+    check_ends(&scene, since, 0, 3000);
+    client_free(silent);
 }
 
 TEST(new_connections_are_refused_while_it_drains) {

@@ -152,9 +152,9 @@ void scene_check_alone(const struct scene *scene, struct span request,
 
 /* --- raw bytes ------------------------------------------------------------------------------- */
 
-static int connect_to(int port) {
+int scene_connect(const struct scene *scene) {
     struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)port),
+                                  .sin_port = htons((uint16_t)scene->daemon->port),
                                   .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
@@ -173,7 +173,7 @@ char *scene_talk(const struct scene *scene, struct span bytes, int first_ms, int
                  bool *ret_closed) {
     struct buf received = buf_make(TALK_MAX);
     char chunk[16384];
-    int fd = connect_to(scene->daemon->port);
+    int fd = scene_connect(scene);
     struct pollfd poller = {fd, POLLIN, 0};
 
     send_all(fd, bytes);

@@ -72,6 +72,9 @@ void scene_check_alone(const struct scene *scene, struct span request,
 /* A new connection is served. what names the case in the failure. */
 void scene_check_serves(const struct scene *scene, const char *what);
 
+/* A plain connection to the daemon, for what the client cannot do. The caller closes it. */
+int scene_connect(const struct scene *scene);
+
 /*
  * Everything that comes back for these bytes on a connection of its own, until the server closes
  * (*ret_closed), sends nothing at all for first_ms, or nothing more for quiet_ms. The caller frees
