@@ -134,19 +134,24 @@ static struct MHD_Daemon *make_daemon(struct worker *worker, bool tls) {
     unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME |
                      MHD_USE_ERROR_LOG | (tls ? MHD_USE_TLS : 0);
 
+    /* One option a line, which clang-format does not know as a shape. */
+    /* clang-format off */
     return MHD_start_daemon(
-        flags, 0, NULL, NULL, request_on_call, worker,        /* the options: */
+        flags, 0, NULL, NULL, request_on_call, worker,
         MHD_OPTION_EXTERNAL_LOGGER, on_library_message, NULL, /* first, by its contract */
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)INT32_MAX,     /* the census counts */
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)INT32_MAX, /* the census counts */
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)config->limits.header + POOL_EXTRA,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)((config->limits.idle_timeout + 999) / 1000),
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, worker,       /* */
-        MHD_OPTION_NOTIFY_COMPLETED, request_on_completed, worker, /* */
-        MHD_OPTION_URI_LOG_CALLBACK, request_on_target, worker,    /* */
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,          /* */
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, worker,
+        MHD_OPTION_NOTIFY_COMPLETED, request_on_completed, worker,
+        MHD_OPTION_URI_LOG_CALLBACK, request_on_target, worker,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
         /* The door judges all that libmicrohttpd would in strict mode, and answers it. */
-        MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, /* */
-        MHD_OPTION_ARRAY, tls ? tls_options : no_options, MHD_OPTION_END);
+        MHD_OPTION_STRICT_FOR_CLIENT, 0,
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+        MHD_OPTION_ARRAY, tls ? tls_options : no_options,
+        MHD_OPTION_END);
+    /* clang-format on */
 }
 
 /* --- the epoll set ------------------------------------------------------------------------- */
