@@ -61,9 +61,3 @@ int parse_size(struct span text, uint64_t *ret_bytes) {
     static const struct unit units[] = {{"B", 1}, {"KiB", 1024}, {"MiB", 1024 * 1024}};
     return parse_with_unit(text, units, ARRAY_LEN(units), ret_bytes);
 }
-
-int parse_bool(struct span text, bool *ret) {
-    if (!span_equal_text(text, "true") && !span_equal_text(text, "false")) return ERR_SYNTAX;
-    *ret = text.ptr[0] == 't';
-    return 0;
-}

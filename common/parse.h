@@ -4,7 +4,6 @@
 #ifndef COMMON_PARSE_H
 #define COMMON_PARSE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/attr.h"
@@ -18,8 +17,5 @@ int parse_duration(struct span text, int64_t *ret_ms) MUST_CHECK;
 
 /* "100B", "32KiB", "1MiB", or "0". In bytes. ERR_SYNTAX or ERR_LIMIT. */
 int parse_size(struct span text, uint64_t *ret_bytes) MUST_CHECK;
-
-/* "true" or "false". ERR_SYNTAX. */
-int parse_bool(struct span text, bool *ret) MUST_CHECK;
 
 #endif

@@ -27,15 +27,6 @@ static void serve_key(struct issuer *issuer, enum mint_key key, const char *kid)
     free(jwks);
 }
 
-static struct daemon *start_daemon(const struct issuer *issuer, const char *more,
-                                   const char *rest) {
-    char *one = daemon_yaml(issuer_url(issuer), more), *yaml = scratch_text("%s%s", one, rest);
-    struct daemon *daemon = daemon_start(yaml, NULL);
-    free(yaml);
-    free(one);
-    return daemon;
-}
-
 static char *good_token(const struct issuer *issuer, enum mint_key key, const char *kid) {
     return mint_good(issuer_url(issuer), "ES256", mint_key(key), kid, NULL);
 }
@@ -45,7 +36,7 @@ static struct scene scene_start(const char *more, const char *rest) {
     struct scene scene = {.issuer = issuer_start(ISSUER_PLAIN)};
     serve_key(scene.issuer, MINT_P256, "k1");
     scene.token = good_token(scene.issuer, MINT_P256, "k1");
-    scene.daemon = start_daemon(scene.issuer, more, rest);
+    scene.daemon = daemon_start_for(issuer_url(scene.issuer), more, rest);
     ck_assert(daemon_wait_status(scene.daemon, PROFILE, scene.token, 200, 5000));
     return scene;
 }
@@ -71,7 +62,7 @@ TEST_WITHIN(idp_down_at_start_is_503_until_it_is_up_while_the_open_route_works, 
     struct issuer *issuer = issuer_start(ISSUER_PLAIN);
     serve_key(issuer, MINT_P256, "k1");
     issuer_down(issuer);
-    struct daemon *daemon = start_daemon(issuer, "", "");
+    struct daemon *daemon = daemon_start_for(issuer_url(issuer), "", "");
     char *token = good_token(issuer, MINT_P256, "k1");
     struct response response;
 
@@ -272,7 +263,7 @@ TEST(a_redirect_within_the_origin_is_followed) {
     issuer_answer(issuer, "/real/jwks", 200, jwks);
     redirect(issuer, ISSUER_JWKS, "", "/step");
     redirect(issuer, "/step", issuer_url(issuer), "/real/jwks");
-    struct daemon *daemon = start_daemon(issuer, "", "");
+    struct daemon *daemon = daemon_start_for(issuer_url(issuer), "", "");
     char *token = good_token(issuer, MINT_P256, "k1");
     ck_assert(daemon_wait_status(daemon, PROFILE, token, 200, 5000));
     daemon_stop(daemon);
@@ -291,7 +282,7 @@ TEST(a_redirect_to_another_host_or_scheme_is_not_followed) {
             redirect(issuer, ISSUER_JWKS, "", schemes[i]);
         else
             redirect(issuer, ISSUER_JWKS, issuer_url(other), ISSUER_JWKS);
-        struct daemon *daemon = start_daemon(issuer, "", "");
+        struct daemon *daemon = daemon_start_for(issuer_url(issuer), "", "");
         char *token = good_token(issuer, MINT_P256, "k1");
         ck_assert_msg(process_wait_errors(daemon->process, "redirect", 5000), "row %zu", i);
         check_is_503(daemon, token);
@@ -308,7 +299,7 @@ TEST(a_redirect_from_https_to_http_is_not_followed) {
     serve_key(plain, MINT_P256, "k1");
     redirect(issuer, ISSUER_JWKS, issuer_url(plain), ISSUER_JWKS);
     char *trust = scratch_text("fetch: {ca_file: \"%s\"}\n", certificate_authority_file());
-    struct daemon *daemon = start_daemon(issuer, "", trust);
+    struct daemon *daemon = daemon_start_for(issuer_url(issuer), "", trust);
     ck_assert(issuer_wait_hits(issuer, ISSUER_JWKS, 1, 5000));
     ck_assert(process_wait_errors(daemon->process, "redirect", 5000));
     ck_assert_int_eq(issuer_connections(plain), 0);
@@ -321,7 +312,7 @@ TEST(a_redirect_from_https_to_http_is_not_followed) {
 TEST(a_redirect_loop_ends) {
     struct issuer *issuer = issuer_start(ISSUER_PLAIN);
     redirect(issuer, ISSUER_JWKS, "", ISSUER_JWKS);
-    struct daemon *daemon = start_daemon(issuer, "", "");
+    struct daemon *daemon = daemon_start_for(issuer_url(issuer), "", "");
     ck_assert(process_wait_errors(daemon->process, "redirected too often", 5000));
     ck_assert_int_le(issuer_hits(issuer, ISSUER_JWKS), 8);
     daemon_stop(daemon);
@@ -334,7 +325,7 @@ TEST(a_certificate_of_the_configured_authority_is_trusted) {
     struct issuer *issuer = issuer_start(ISSUER_TLS);
     serve_key(issuer, MINT_P256, "k1");
     char *trust = scratch_text("fetch: {ca_file: \"%s\"}\n", certificate_authority_file());
-    struct daemon *daemon = start_daemon(issuer, "", trust);
+    struct daemon *daemon = daemon_start_for(issuer_url(issuer), "", trust);
     char *token = good_token(issuer, MINT_P256, "k1");
     ck_assert(daemon_wait_status(daemon, PROFILE, token, 200, 5000));
     daemon_stop(daemon);
@@ -360,7 +351,8 @@ TEST_WITHIN(a_wrong_certificate_fails_closed_with_the_reason_logged, 60) {
         struct issuer *issuer = issuer_start(rows[i].tls);
         serve_key(issuer, MINT_P256, "k1");
         char *trust = scratch_text("fetch: {ca_file: \"%s\"}\n", certificate_authority_file());
-        struct daemon *daemon = start_daemon(issuer, "", rows[i].unknown_authority ? "" : trust);
+        struct daemon *daemon =
+            daemon_start_for(issuer_url(issuer), "", rows[i].unknown_authority ? "" : trust);
         char *token = good_token(issuer, MINT_P256, "k1");
         if (!process_wait_errors(daemon->process, rows[i].reason, 5000)) {
             char *errors = process_errors(daemon->process);

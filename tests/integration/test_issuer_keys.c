@@ -15,15 +15,6 @@
 
 #define PROFILE "/profile/"
 
-static struct daemon *start_daemon(const struct issuer *issuer, const char *more,
-                                   const char *rest) {
-    char *one = daemon_yaml(issuer_url(issuer), more), *yaml = scratch_text("%s%s", one, rest);
-    struct daemon *daemon = daemon_start(yaml, NULL);
-    free(yaml);
-    free(one);
-    return daemon;
-}
-
 static char *token_of(const struct issuer *issuer, enum mint_key key, const char *kid) {
     return mint_good(issuer_url(issuer), "ES256", mint_key(key), kid, NULL);
 }
@@ -55,7 +46,7 @@ static void check_status(const struct daemon *daemon, const char *token, int exp
 TEST_WITHIN(rotation_serves_the_new_kid_at_once_and_drops_the_old_with_the_set, 40) {
     struct issuer *issuer = issuer_start(ISSUER_PLAIN);
     serve_first_key(issuer);
-    struct daemon *daemon = start_daemon(issuer, "refresh_cooldown: 1s", "");
+    struct daemon *daemon = daemon_start_for(issuer_url(issuer), "refresh_cooldown: 1s", "");
     char *old = token_of(issuer, MINT_P256, "k1"), *new = token_of(issuer, MINT_P256_OTHER, "k2");
     char *newest = mint_good(issuer_url(issuer), "ES384", mint_key(MINT_P384), "k3", NULL);
     ck_assert(daemon_wait_status(daemon, PROFILE, old, 200, 5000));
@@ -82,7 +73,7 @@ TEST_WITHIN(rotation_serves_the_new_kid_at_once_and_drops_the_old_with_the_set, 
 TEST_WITHIN(rotation_without_kids_serves_the_new_key_at_once, 40) {
     struct issuer *issuer = issuer_start(ISSUER_PLAIN);
     serve(issuer, MINT_JWKS(mint_jwk(mint_key(MINT_P256), NULL, NULL)));
-    struct daemon *daemon = start_daemon(issuer, "refresh_cooldown: 1s", "");
+    struct daemon *daemon = daemon_start_for(issuer_url(issuer), "refresh_cooldown: 1s", "");
     char *old = token_of(issuer, MINT_P256, NULL), *new = token_of(issuer, MINT_P256_OTHER, NULL);
     ck_assert(daemon_wait_status(daemon, PROFILE, old, 200, 5000));
 
@@ -99,7 +90,7 @@ TEST_WITHIN(rotation_without_kids_serves_the_new_key_at_once, 40) {
 TEST_WITHIN(many_requests_with_a_new_kid_share_one_fetch_and_all_succeed, 40) {
     struct issuer *issuer = issuer_start(ISSUER_PLAIN);
     serve_first_key(issuer);
-    struct daemon *daemon = start_daemon(issuer, "refresh_cooldown: 1s", "");
+    struct daemon *daemon = daemon_start_for(issuer_url(issuer), "refresh_cooldown: 1s", "");
     char *old = token_of(issuer, MINT_P256, "k1"), *new = token_of(issuer, MINT_P256_OTHER, "k2");
     ck_assert(daemon_wait_status(daemon, PROFILE, old, 200, 5000));
     int fetched = issuer_hits(issuer, ISSUER_JWKS);
@@ -154,7 +145,7 @@ static void flood(const struct issuer *issuer, const struct daemon *daemon, int 
 TEST_WITHIN(an_unknown_kid_makes_one_fetch_and_then_401, 40) {
     struct issuer *issuer = issuer_start(ISSUER_PLAIN);
     serve_first_key(issuer);
-    struct daemon *daemon = start_daemon(issuer, "", "");
+    struct daemon *daemon = daemon_start_for(issuer_url(issuer), "", "");
     char *token = token_of(issuer, MINT_P256, "k1");
     ck_assert(daemon_wait_status(daemon, PROFILE, token, 200, 5000));
     int fetched = issuer_hits(issuer, ISSUER_JWKS);
@@ -169,7 +160,7 @@ TEST_WITHIN(an_unknown_kid_makes_one_fetch_and_then_401, 40) {
 TEST_WITHIN(a_flood_of_unknown_kids_makes_one_fetch_a_cooldown_and_harms_no_good_token, 60) {
     struct issuer *issuer = issuer_start(ISSUER_PLAIN);
     serve_first_key(issuer);
-    struct daemon *daemon = start_daemon(issuer, "refresh_cooldown: 30s", "");
+    struct daemon *daemon = daemon_start_for(issuer_url(issuer), "refresh_cooldown: 30s", "");
     char *token = token_of(issuer, MINT_P256, "k1");
     ck_assert(daemon_wait_status(daemon, PROFILE, token, 200, 5000));
     int fetched = issuer_hits(issuer, ISSUER_JWKS);
@@ -188,7 +179,7 @@ TEST_WITHIN(a_flood_of_unknown_kids_makes_one_fetch_a_cooldown_and_harms_no_good
 TEST_WITHIN(the_cooldown_holds_when_the_fetch_fails_or_there_never_were_keys, 40) {
     struct issuer *issuer = issuer_start(ISSUER_PLAIN);
     serve(issuer, strdup("{\"keys\":[]}"));
-    struct daemon *daemon = start_daemon(issuer, "", "");
+    struct daemon *daemon = daemon_start_for(issuer_url(issuer), "", "");
     ck_assert(issuer_wait_hits(issuer, ISSUER_JWKS, 1, 5000));
     long before = process_now_ms();
     flood(issuer, daemon, 200, 503);
@@ -210,7 +201,7 @@ TEST_WITHIN(discovery_of_another_issuer_is_refused_and_both_are_named, 40) {
         char *discovery = scratch_text("{\"issuer\":\"%s\",\"jwks_uri\":\"%s%s\"}", other,
                                        issuer_url(issuer), ISSUER_JWKS);
         issuer_answer(issuer, ISSUER_DISCOVERY, 200, discovery);
-        struct daemon *daemon = start_daemon(issuer, "", "");
+        struct daemon *daemon = daemon_start_for(issuer_url(issuer), "", "");
         char *token = token_of(issuer, MINT_P256, "k1");
         ck_assert_msg(process_wait_errors(daemon->process, other, 5000), "%s is not named", other);
         check_status(daemon, token, 503);
@@ -235,7 +226,7 @@ TEST_WITHIN(a_jwks_uri_that_is_not_https_or_not_http_at_all_is_refused, 40) {
         char *discovery =
             scratch_text("{\"issuer\":\"%s\",\"jwks_uri\":\"%s\"}", issuer_url(issuer), uris[i]);
         issuer_answer(issuer, ISSUER_DISCOVERY, 200, discovery);
-        struct daemon *daemon = start_daemon(issuer, "", trust);
+        struct daemon *daemon = daemon_start_for(issuer_url(issuer), "", trust);
         ck_assert_msg(process_wait_errors(daemon->process, "jwks_uri", 5000), "%s", uris[i]);
         check_status(daemon, token, 503);
         daemon_stop(daemon);
@@ -284,7 +275,7 @@ TEST_WITHIN(an_excessive_key_set_fails_the_refresh_and_keeps_the_keys, 60) {
     };
     struct issuer *issuer = issuer_start(ISSUER_PLAIN);
     serve_first_key(issuer);
-    struct daemon *daemon = start_daemon(issuer, "refresh_interval: 1s", "");
+    struct daemon *daemon = daemon_start_for(issuer_url(issuer), "refresh_interval: 1s", "");
     char *token = token_of(issuer, MINT_P256, "k1");
     ck_assert(daemon_wait_status(daemon, PROFILE, token, 200, 5000));
     for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
@@ -327,7 +318,7 @@ TEST_WITHIN(the_cache_lifetime_of_the_answer_is_kept_within_bounds, 60) {
         issuers[i] = issuer_start(ISSUER_PLAIN);
         issuer_set(issuers[i], ISSUER_JWKS,
                    &(struct issuer_behaviour){.headers = rows[i].headers, .body = span_of(jwks)});
-        daemons[i] = start_daemon(issuers[i], rows[i].more, "");
+        daemons[i] = daemon_start_for(issuer_url(issuers[i]), rows[i].more, "");
     }
     process_sleep_ms(3500);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

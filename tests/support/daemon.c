@@ -49,6 +49,14 @@ struct daemon *daemon_start(const char *yaml, const char *folder) {
     return daemon;
 }
 
+struct daemon *daemon_start_for(const char *issuer_url, const char *more, const char *rest) {
+    char *one = daemon_yaml(issuer_url, more), *yaml = scratch_text("%s%s", one, rest);
+    struct daemon *daemon = daemon_start(yaml, NULL);
+    free(yaml);
+    free(one);
+    return daemon;
+}
+
 void daemon_stop(struct daemon *daemon) {
     process_signal(daemon->process, SIGTERM);
     int code = process_wait_exit(daemon->process, STOP_MS);

@@ -29,6 +29,9 @@ char *daemon_yaml(const char *issuer_url, const char *more);
  */
 struct daemon *daemon_start(const char *yaml, const char *folder);
 
+/* daemon_start() of daemon_yaml(issuer_url, more) and rest, further YAML of the configuration. */
+struct daemon *daemon_start_for(const char *issuer_url, const char *more, const char *rest);
+
 /* SIGTERM, and the test fails unless it ends with exit code 0. Frees everything. */
 void daemon_stop(struct daemon *daemon);
 

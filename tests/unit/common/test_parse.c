@@ -130,19 +130,3 @@ TEST(sizes_name_their_unit) {
                       cases[i].text.ptr, bytes);
     }
 }
-
-TEST(booleans_are_two_words) {
-    static const struct span refused[] = {S(""),   SPAN_NONE,  S("True"), S("yes"), S("1"),
-                                          S("on"), S("true "), S("tru"),  S("f"),   S("true\0")};
-    bool value = false;
-
-    ck_assert_int_eq(parse_bool(S("true"), &value), 0);
-    ck_assert(value);
-    ck_assert_int_eq(parse_bool(S("false"), &value), 0);
-    ck_assert(!value);
-    for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
-        value = i % 2;
-        ck_assert_msg(parse_bool(refused[i], &value) == ERR_SYNTAX, "\"%s\"", refused[i].ptr);
-        ck_assert(value == i % 2);
-    }
-}
