@@ -71,15 +71,81 @@ struct config_issuer {
     struct strings role_claims;
 };
 
-enum respond { RESPOND_IDENTITY, RESPOND_PROFILE };
+enum balance { BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONNECTIONS };
+enum host_header { HOST_CLIENT, HOST_TARGET };
+
+struct config_upstream {
+    char *name;
+    struct strings targets; /* as upstream_target_parse() reads them */
+    enum balance balance;
+    enum host_header host;
+    struct config_upstream_tls { /* for https targets */
+        char *ca_file;
+        char *certificate; /* both or neither */
+        char *private_key;
+        char *server_name; /* "" = the target's host */
+    } tls;
+    struct config_timeouts {
+        int64_t connect; /* TLS included */
+        int64_t first_byte;
+        int64_t between_bytes;
+        int64_t total; /* 0 = no limit */
+    } timeouts;
+    struct config_keep_alive {
+        uint64_t connections; /* idle ones, in each worker, to each target; 0 = none are kept */
+        int64_t idle_timeout;
+    } keep_alive;
+    struct config_health {
+        uint64_t max_fails; /* 0 = requests that fail never count */
+        int64_t retry_after;
+        char *path; /* "" = no active checks */
+        int64_t interval;
+        int64_t timeout;
+        uint64_t unhealthy_after; /* checks in a row */
+        uint64_t healthy_after;
+    } health;
+    bool assertion; /* send a signed assertion about the caller */
+};
+
+/* What an identity header tells. */
+enum identity {
+    IDENTITY_USER,
+    IDENTITY_SUBJECT,
+    IDENTITY_ISSUER,
+    IDENTITY_SCOPES,
+    IDENTITY_ROLES,
+    IDENTITY_CLAIM,
+};
+
+struct config_identity_header {
+    char *header;
+    char *value; /* as identity_parse() of config/values.h reads it: "user", "claim:tenant.id" */
+};
+
+struct config_assertion {
+    char *header;
+    char *private_key; /* PEM file; "" = one is made and kept in state_directory */
+    char *issuer;
+    int64_t lifetime;
+};
+
+enum respond { RESPOND_NONE, RESPOND_IDENTITY, RESPOND_PROFILE };
+
+#define UPSTREAM_NONE SIZE_MAX
 
 struct config_route {
     char *path;             /* normalised; a trailing "*" was cut off and is told by subtree */
     bool subtree;           /* every path that starts with path */
     struct strings methods; /* none: whatever the action knows */
-    enum respond respond;
-    bool anonymous;        /* a request without credentials is let through */
-    struct strings scopes; /* require.scopes: all of them */
+    enum respond respond;   /* RESPOND_NONE where the route has an upstream */
+    char *upstream;         /* its name; "" = the route answers itself */
+    size_t upstream_index;  /* in config.upstreams; UPSTREAM_NONE. Filled in after loading */
+    bool forward_token;     /* the upstream gets the Authorization header */
+    char *strip_prefix;     /* taken off the path that is forwarded; "" = nothing */
+    char *add_prefix;       /* put before it then; "" = nothing */
+    bool close_at_expiry;   /* streams end when the token does that opened them */
+    bool anonymous;         /* a request without credentials is let through */
+    struct strings scopes;  /* require.scopes: all of them */
 };
 
 struct config_log {
@@ -96,10 +162,18 @@ struct config {
     unsigned workers;      /* never 0 here: one per CPU was filled in */
     char *state_directory; /* "" = keep no disk copy */
     char *realm;
+    char *admin_address; /* "" = no admin listener */
     struct config_limits limits;
+    struct strings trusted_proxies; /* as cidr_parse() reads them */
+    uint64_t token_cache_entries;   /* in all workers together; 0 = no cache */
     struct config_fetch fetch;
     struct config_issuer *issuers;
     size_t issuer_count;
+    struct config_upstream *upstreams;
+    size_t upstream_count;
+    struct config_identity_header *identity_headers;
+    size_t identity_header_count;
+    struct config_assertion assertion;
     struct config_route *routes;
     size_t route_count;
     struct config_log log;

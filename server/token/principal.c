@@ -147,6 +147,14 @@ struct span principal_user(const struct principal *principal) {
     return principal->user;
 }
 
+struct span principal_subject(const struct principal *principal) {
+    return json_span(json_object_get(principal->claims, "sub"));
+}
+
+const json_t *principal_claim(const struct principal *principal, const char *path) {
+    return find_said(principal->claims, path);
+}
+
 const struct config_issuer *principal_issuer(const struct principal *principal) {
     return principal->issuer;
 }

@@ -5,6 +5,7 @@
 #ifndef SERVER_TOKEN_PRINCIPAL_H
 #define SERVER_TOKEN_PRINCIPAL_H
 
+#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,13 @@ CLEANUP_DEFINE(struct principal *, principal_free)
 
 /* The user's name: never empty, UTF-8, may hold any character but NUL. */
 struct span principal_user(const struct principal *principal);
+
+/* The sub claim (RFC 7519 section 4.1.2); absent where the token has none. */
+struct span principal_subject(const struct principal *principal);
+
+/* The claim at that path, a dot leading into objects, as role_claims has it; NULL: none, or null.
+ */
+const json_t *principal_claim(const struct principal *principal, const char *path);
 
 /* The issuer whose token proved it. */
 const struct config_issuer *principal_issuer(const struct principal *principal);
