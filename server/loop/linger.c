@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #define LINGER_MS 2000
@@ -12,6 +11,7 @@
 
 struct lingerer {
     struct event_source source;
+    struct worker *worker;
     int fd;
     int64_t deadline_ms;
     struct lingerer *next;
@@ -32,15 +32,16 @@ static void end(struct worker *worker, struct lingerer *linger) {
     free(linger);
 }
 
-static void on_bytes(struct worker *worker, struct event_source *source) {
-    struct lingerer *linger = (struct lingerer *)source;
+static void on_bytes(struct event_source *source, uint32_t events) {
+    struct lingerer *linger = CONTAINER_OF(source, struct lingerer, source);
+    (void)events;
     char dropped[16 * 1024];
 
     for (size_t total = 0; total < ROUND_BYTES;) {
         ssize_t n = recv(linger->fd, dropped, sizeof dropped, 0);
         if (n < 0 && errno == EAGAIN) return;
         if (n <= 0) {
-            end(worker, linger);
+            end(linger->worker, linger);
             return;
         }
         total += (size_t)n;
@@ -53,10 +54,11 @@ void linger_begin(struct worker *worker, int fd) {
     if (!linger) return;
 
     linger->source.ready = on_bytes;
-    linger->deadline_ms = worker->now_ms + LINGER_MS;
+    linger->worker = worker;
+    linger->deadline_ms = worker->reactor.now_ms + LINGER_MS;
     linger->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP, .data.ptr = &linger->source};
-    if (linger->fd < 0 || epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, linger->fd, &event) < 0) {
+    if (linger->fd < 0 ||
+        !reactor_watch(&worker->reactor, linger->fd, &linger->source, EPOLLIN | EPOLLRDHUP)) {
         if (linger->fd >= 0) close(linger->fd);
         free(linger);
         return;
@@ -72,6 +74,6 @@ void linger_begin(struct worker *worker, int fd) {
 }
 
 void linger_expire(struct worker *worker, bool all) {
-    while (worker->lingering && (all || worker->lingering->deadline_ms <= worker->now_ms))
+    while (worker->lingering && (all || worker->lingering->deadline_ms <= worker->reactor.now_ms))
         end(worker, worker->lingering);
 }

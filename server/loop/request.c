@@ -31,7 +31,8 @@ static struct conn *conn_of(struct MHD_Connection *connection) {
 static void wait_for_keys(struct worker *worker, struct conn *conn,
                           const struct keyring_entry *entry) {
     struct request *request = &conn->request;
-    if (request->wait_until_ms == 0) request->wait_until_ms = worker->now_ms + REQUEST_WAIT_MS;
+    if (request->wait_until_ms == 0)
+        request->wait_until_ms = worker->reactor.now_ms + REQUEST_WAIT_MS;
     request->waits_for = entry;
     request->waiting_prev = NULL;
     request->waiting_next = worker->waiting;
@@ -55,7 +56,7 @@ static void wait_no_longer(struct worker *worker, struct conn *conn) {
 
 static bool need_not_wait(const struct worker *worker, const struct request *request) {
     const struct pulse *pulse = request->waits_for->pulse;
-    return worker->now_ms >= request->wait_until_ms ||
+    return worker->reactor.now_ms >= request->wait_until_ms ||
            request->view->ring_generation != worker->view->ring_generation ||
            (!atomic_load(&pulse->wanted) && !atomic_load(&pulse->fetching));
 }
@@ -75,7 +76,8 @@ static enum keystore_hint ask_for_keys(struct worker *worker, const struct reque
                                        const struct keyring_entry *entry) {
     if (worker->waiting_count >= WAITING_MAX || atomic_load(&worker->shared->stopping))
         return HINT_TOO_LATE;
-    if (request->wait_until_ms && worker->now_ms >= request->wait_until_ms) return HINT_TOO_LATE;
+    if (request->wait_until_ms && worker->reactor.now_ms >= request->wait_until_ms)
+        return HINT_TOO_LATE;
     return keystore_hint(worker->shared->keystore, entry, request->view->ring_generation);
 }
 
@@ -229,11 +231,11 @@ void *request_on_target(void *argument, const char *target, struct MHD_Connectio
     request->admitted = false;
     request->unread_body = true; /* until the head says otherwise */
     request->wait_until_ms = 0;
-    request->began_ms = worker->now_ms;
+    request->began_ms = worker->reactor.now_ms;
     /* The request line is here: the rest of the head has its own time limit, counted from now on,
      * that no trickle of bytes extends. */
     conn_expect(conn, &worker->heads,
-                worker->now_ms + worker->view->setup->config->limits.header_timeout);
+                worker->reactor.now_ms + worker->view->setup->config->limits.header_timeout);
     return conn;
 }
 
@@ -284,7 +286,7 @@ void request_on_completed(void *argument, struct MHD_Connection *connection, voi
     conn->request.view = NULL;
     const struct config_limits *limits = &worker->view->setup->config->limits;
     conn_expect(conn, &worker->idle,
-                worker->now_ms + limits->idle_timeout + limits->header_timeout);
+                worker->reactor.now_ms + limits->idle_timeout + limits->header_timeout);
 }
 
 void request_done(struct request *request) {

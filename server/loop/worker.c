@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -11,7 +10,6 @@
 #include "server/loop/linger.h"
 #include "server/loop/request.h"
 
-#define EVENTS_MAX 64
 /* Connections taken in one go from one listener, so that a flood does not starve the others. */
 #define ACCEPTS_MAX 32
 /* How long to leave the listeners alone when descriptors have run out: the queue keeps. */
@@ -52,7 +50,7 @@ static void connection_started(struct worker *worker, struct MHD_Connection *con
     conn->worker = worker;
     conn->mhd = connection;
     conn->fd = info->connect_fd;
-    conn->since_ms = worker->now_ms;
+    conn->since_ms = worker->reactor.now_ms;
     conn->address = *worker->arrival.address;
     describe_client(conn);
     /* As much as libmicrohttpd takes, so that the door can say that it was too much. */
@@ -63,7 +61,8 @@ static void connection_started(struct worker *worker, struct MHD_Connection *con
     conn->counted_by_address = worker->arrival.counted_by_address;
     worker->arrival.taken = true;
     worker->connections++;
-    conn_expect(conn, &worker->heads, worker->now_ms + config_of(worker)->limits.header_timeout);
+    conn_expect(conn, &worker->heads,
+                worker->reactor.now_ms + config_of(worker)->limits.header_timeout);
 }
 
 static void connection_closed(struct worker *worker, void **context) {
@@ -154,18 +153,13 @@ static struct MHD_Daemon *make_daemon(struct worker *worker, bool tls) {
     /* clang-format on */
 }
 
-/* --- the epoll set ------------------------------------------------------------------------- */
-
-static bool epoll_add(struct worker *worker, int fd, struct event_source *source, uint32_t events) {
-    struct epoll_event event = {.events = events, .data.ptr = source};
-    return epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
-}
+/* --- what is watched ----------------------------------------------------------------------- */
 
 static bool add_daemon(struct worker *worker, bool tls, struct MHD_Daemon **ret) {
     struct MHD_Daemon *daemon = make_daemon(worker, tls);
     if (!daemon) return false;
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    if (!info || !epoll_add(worker, info->epoll_fd, &worker->http_source, EPOLLIN)) {
+    if (!info || !reactor_watch(&worker->reactor, info->epoll_fd, &worker->http_source, EPOLLIN)) {
         MHD_stop_daemon(daemon);
         return false;
     }
@@ -175,7 +169,7 @@ static bool add_daemon(struct worker *worker, bool tls, struct MHD_Daemon **ret)
 
 static void stop_accepting(struct worker *worker) {
     for (size_t i = 0; worker->accepting && i < worker->watch_count; i++)
-        epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, worker->watches[i].listener->fd, NULL);
+        reactor_unwatch(&worker->reactor, worker->watches[i].listener->fd);
     worker->accepting = false;
     worker->accept_again_ms = 0; /* a moment in the past would keep the loop from sleeping */
 }
@@ -187,7 +181,8 @@ static void start_accepting(struct worker *worker) {
     for (size_t i = 0; i < worker->watch_count; i++) {
         struct watch *watch = &worker->watches[i];
         /* Exclusive: one new connection wakes one worker, not all. */
-        if (!epoll_add(worker, watch->listener->fd, &watch->source, EPOLLIN | EPOLLEXCLUSIVE))
+        if (!reactor_watch(&worker->reactor, watch->listener->fd, &watch->source,
+                           EPOLLIN | EPOLLEXCLUSIVE))
             LOG(LOG_ERROR, "cannot watch a listener", LOG_TEXT("address", watch->listener->address),
                 LOG_TEXT("why", strerror(errno)));
     }
@@ -196,7 +191,8 @@ static void start_accepting(struct worker *worker) {
 /* --- accepting ----------------------------------------------------------------------------- */
 
 static void refuse_connection(struct worker *worker, enum census_answer answer, int fd) {
-    if (answer == CENSUS_FULL && throttle_take(&worker->tells_full, worker->now_ms, TELL_MS))
+    if (answer == CENSUS_FULL &&
+        throttle_take(&worker->tells_full, worker->reactor.now_ms, TELL_MS))
         LOG(LOG_WARNING, "connections refused: limits.connections is reached",
             LOG_NUMBER("connections", config_of(worker)->limits.connections));
     close(fd);
@@ -224,8 +220,10 @@ static void add_connection(struct worker *worker, struct watch *watch, int fd,
     if (!worker->arrival.taken) census_leave(census, (struct sockaddr *)address, counted);
 }
 
-static void on_listener(struct worker *worker, struct event_source *source) {
-    struct watch *watch = (struct watch *)source;
+static void on_listener(struct event_source *source, uint32_t events) {
+    struct watch *watch = CONTAINER_OF(source, struct watch, source);
+    struct worker *worker = watch->worker;
+    (void)events;
 
     for (int i = 0; i < ACCEPTS_MAX; i++) {
         struct sockaddr_storage address = {0};
@@ -237,10 +235,10 @@ static void on_listener(struct worker *worker, struct event_source *source) {
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            if (throttle_take(&worker->tells_pause, worker->now_ms, TELL_MS))
+            if (throttle_take(&worker->tells_pause, worker->reactor.now_ms, TELL_MS))
                 LOG(LOG_WARNING, "not accepting for a moment", LOG_TEXT("why", strerror(errno)));
             stop_accepting(worker);
-            worker->accept_again_ms = worker->now_ms + DESCRIPTORS_PAUSE_MS;
+            worker->accept_again_ms = worker->reactor.now_ms + DESCRIPTORS_PAUSE_MS;
         }
         return;
     }
@@ -248,16 +246,17 @@ static void on_listener(struct worker *worker, struct event_source *source) {
 
 /* --- what others published ----------------------------------------------------------------- */
 
-static void on_wake(struct worker *worker, struct event_source *source) {
+static void on_wake(struct event_source *source, uint32_t events) {
+    struct worker *worker = CONTAINER_OF(source, struct worker, wake_source);
     eventfd_t ignored;
-    (void)source;
+    (void)events;
     eventfd_read(worker->wake_fd, &ignored);
 }
 
 /* libmicrohttpd is run in every turn of the loop; its descriptors only have to end the wait. */
-static void on_http(struct worker *worker, struct event_source *source) {
-    (void)worker;
+static void on_http(struct event_source *source, uint32_t events) {
     (void)source;
+    (void)events;
 }
 
 static bool wants_tls(const struct setup *setup) {
@@ -289,6 +288,7 @@ static bool rewatch(struct worker *worker) {
     worker->watch_count = setup->listen_count;
     for (size_t i = 0; i < setup->listen_count; i++) {
         watches[i].source.ready = on_listener;
+        watches[i].worker = worker;
         watches[i].listener = listener_ref(setup->listen[i].listener);
         if (!setup->listen[i].tls) continue;
         watches[i].tls = tls_ref(setup->listen[i].tls);
@@ -301,7 +301,7 @@ static bool rewatch(struct worker *worker) {
 static void take_news(struct worker *worker) {
     view_update(&worker->view, worker->shared);
     if (worker->view->setup_generation != worker->watched_generation && !rewatch(worker) &&
-        throttle_take(&worker->tells_pause, worker->now_ms, TELL_MS))
+        throttle_take(&worker->tells_pause, worker->reactor.now_ms, TELL_MS))
         LOG(LOG_ERROR, "a worker could not take the new listeners, trying again",
             LOG_NUMBER("worker", worker->index));
     if (worker->waiting) request_resume_waiting(worker, false);
@@ -310,7 +310,7 @@ static void take_news(struct worker *worker) {
 /* --- time ---------------------------------------------------------------------------------- */
 
 static void cut_expired(struct worker *worker, struct deadline_list *list, const char *what) {
-    while (list->head && list->head->deadline_ms <= worker->now_ms) {
+    while (list->head && list->head->deadline_ms <= worker->reactor.now_ms) {
         struct conn *conn = list->head;
         LOG(LOG_DEBUG, what, LOG_TEXT("client", conn->client));
         conn_expect_nothing(conn);
@@ -331,7 +331,8 @@ static void drain(struct worker *worker) {
     /* nor have those that were opened a while ago and never used. */
     for (struct conn *conn = worker->heads.head; conn; conn = next) {
         next = conn->next;
-        if (conn->request.began_ms || worker->now_ms < conn->since_ms + DRAIN_GRACE_MS) continue;
+        if (conn->request.began_ms || worker->reactor.now_ms < conn->since_ms + DRAIN_GRACE_MS)
+            continue;
         conn_expect_nothing(conn);
         conn_cut(conn);
     }
@@ -349,18 +350,18 @@ static void soonest_of_daemon(int64_t *wait, struct MHD_Daemon *daemon) {
 }
 
 /* How long the loop may sleep. */
-static int wait_time(struct worker *worker) {
+static int64_t wait_time(struct worker *worker) {
     int64_t wait = WORKER_HEARTBEAT_MS / 2;
 
     soonest_of_daemon(&wait, worker->plain);
     soonest_of_daemon(&wait, worker->secure);
-    if (worker->heads.head) soonest(&wait, worker->heads.head->deadline_ms, worker->now_ms);
-    if (worker->idle.head) soonest(&wait, worker->idle.head->deadline_ms, worker->now_ms);
-    if (worker->lingering) soonest(&wait, worker->now_ms + 100, worker->now_ms);
-    if (worker->accept_again_ms) soonest(&wait, worker->accept_again_ms, worker->now_ms);
+    if (worker->heads.head) soonest(&wait, worker->heads.head->deadline_ms, worker->reactor.now_ms);
+    if (worker->idle.head) soonest(&wait, worker->idle.head->deadline_ms, worker->reactor.now_ms);
+    if (worker->lingering) soonest(&wait, worker->reactor.now_ms + 100, worker->reactor.now_ms);
+    if (worker->accept_again_ms) soonest(&wait, worker->accept_again_ms, worker->reactor.now_ms);
     /* Waiting requests are woken by the keystore; this bounds their wait if it never does. */
-    if (worker->waiting) soonest(&wait, worker->now_ms + 50, worker->now_ms);
-    return (int)wait;
+    if (worker->waiting) soonest(&wait, worker->reactor.now_ms + 50, worker->reactor.now_ms);
+    return wait;
 }
 
 /* --- the loop ------------------------------------------------------------------------------ */
@@ -371,24 +372,18 @@ static bool is_finished(const struct worker *worker) {
 }
 
 static void turn(struct worker *worker) {
-    struct epoll_event events[EVENTS_MAX];
-    int count = epoll_wait(worker->epoll_fd, events, EVENTS_MAX, wait_time(worker));
-
-    worker->now_ms = clock_monotonic_ms();
-    atomic_store_explicit(&worker->heartbeat_ms, worker->now_ms, memory_order_relaxed);
-    for (int i = 0; i < count; i++) {
-        struct event_source *source = events[i].data.ptr;
-        source->ready(worker, source);
-    }
+    reactor_turn(&worker->reactor, wait_time(worker));
+    atomic_store_explicit(&worker->heartbeat_ms, worker->reactor.now_ms, memory_order_relaxed);
     take_news(worker);
     if (atomic_load(&worker->shared->draining)) drain(worker);
-    if (worker->accept_again_ms && worker->now_ms >= worker->accept_again_ms)
+    if (worker->accept_again_ms && worker->reactor.now_ms >= worker->accept_again_ms)
         start_accepting(worker);
     cut_expired(worker, &worker->heads, "cut off: the request head did not arrive in time");
     cut_expired(worker, &worker->idle, "cut off: no request arrived in time");
     linger_expire(worker, false);
     MHD_run(worker->plain);
     if (worker->secure) MHD_run(worker->secure);
+    reactor_run_deferred(&worker->reactor);
     log_batch_flush();
 }
 
@@ -405,7 +400,7 @@ void worker_release(struct worker *worker) {
     free(worker->watches);
     view_unpin(worker->view);
     if (worker->wake_fd >= 0) close(worker->wake_fd);
-    if (worker->epoll_fd >= 0) close(worker->epoll_fd);
+    reactor_done(&worker->reactor);
 }
 
 static void *run(void *argument) {
@@ -422,21 +417,21 @@ static void *run(void *argument) {
 }
 
 static bool prepare(struct worker *worker) {
-    worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    bool ready = reactor_init(&worker->reactor);
     worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     worker->wake_source.ready = on_wake;
     worker->http_source.ready = on_http;
-    worker->now_ms = clock_monotonic_ms();
-    atomic_store(&worker->heartbeat_ms, worker->now_ms);
-    return worker->epoll_fd >= 0 && worker->wake_fd >= 0 &&
-           epoll_add(worker, worker->wake_fd, &worker->wake_source, EPOLLIN) &&
+    atomic_store(&worker->heartbeat_ms, worker->reactor.now_ms);
+    return ready && worker->wake_fd >= 0 &&
+           reactor_watch(&worker->reactor, worker->wake_fd, &worker->wake_source, EPOLLIN) &&
            view_update(&worker->view, worker->shared) &&
            add_daemon(worker, false, &worker->plain) && rewatch(worker);
 }
 
 int worker_start(struct worker *worker, unsigned index, struct shared *shared,
                  struct err_text *err) {
-    *worker = (struct worker){.index = index, .shared = shared, .epoll_fd = -1, .wake_fd = -1};
+    *worker = (struct worker){.index = index, .shared = shared, .wake_fd = -1};
+    worker->reactor.epoll_fd = -1;
     if (prepare(worker) && pthread_create(&worker->thread, NULL, run, worker) == 0) return 0;
 
     int why = errno;

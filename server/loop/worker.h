@@ -7,16 +7,13 @@
 
 #include <pthread.h>
 
+#include "common/reactor.h"
 #include "server/loop/conn.h"
-
-/* Something in the worker's epoll set. */
-struct event_source {
-    void (*ready)(struct worker *worker, struct event_source *source);
-};
 
 /* A listening socket as this worker watches it. */
 struct watch {
     struct event_source source;
+    struct worker *worker;
     struct listener *listener;
     struct tls *tls;
 };
@@ -25,7 +22,7 @@ struct worker {
     struct shared *shared;
     pthread_t thread;
     unsigned index;
-    int epoll_fd;
+    struct reactor reactor;
     int wake_fd; /* eventfd: something was published, or the end is near */
     struct event_source wake_source;
     struct event_source http_source; /* for the descriptors of the two daemons */
@@ -46,7 +43,6 @@ struct worker {
     } arrival;
 
     struct view *view;
-    int64_t now_ms;             /* monotonic, as of this turn of the loop */
     struct deadline_list heads; /* connections whose request head is due */
     struct deadline_list idle;  /* connections that may rest until the next request */
     struct conn *waiting;       /* connections suspended until keys were fetched */
