@@ -22,8 +22,13 @@ struct cidr {
  */
 int cidr_parse(struct span text, struct cidr *ret, struct err_text *err) MUST_CHECK;
 
-/* Does the block hold that address? IPv4-mapped IPv6 addresses count as IPv4; unix sockets never
- * match. */
+/* Is it all of IPv4 or all of IPv6, however that is written? */
+bool cidr_is_everyone(const struct cidr *cidr);
+
+/*
+ * Does the block hold that address? IPv4-mapped IPv6 addresses count as IPv4, which no block of
+ * IPv6 holds: ::/8 does not hold 127.0.0.1. Unix sockets never match.
+ */
 bool cidr_holds(const struct cidr *cidr, const struct sockaddr *address);
 
 #endif

@@ -41,7 +41,8 @@ static void (*const endpoints[])(const struct principal *principal, struct buf *
 };
 
 struct answer endpoint_answer(const struct decision *decision) {
-    if (!decision->allowed) {
+    /* A route to an upstream has no endpoint. */
+    if (!decision->allowed || decision->route->respond == RESPOND_NONE) {
         struct answer answer = answer_make(500);
         buf_add_text(&answer.body, "{\"error\":\"server_error\"}");
         return answer;

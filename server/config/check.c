@@ -1,11 +1,11 @@
 #include "server/config/check.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/config/nearest.h"
+
 #define SENTENCE_MAX 1024
-#define KEY_LETTERS_MAX 40
 
 /* --- words ----------------------------------------------------------------------------------- */
 
@@ -18,45 +18,20 @@ static void report(struct problems *problems, const struct node *node, const str
     buf_done(&wanted);
 }
 
-/* How many letters must be put in, taken out or replaced to make key of text (Levenshtein). */
-static size_t distance(struct span text, struct span key) {
-    size_t row[KEY_LETTERS_MAX];
-
-    if (key.len >= ARRAY_LEN(row) || text.len >= ARRAY_LEN(row)) return SIZE_MAX;
-    for (size_t j = 0; j <= key.len; j++) row[j] = j;
-    for (size_t i = 0; i < text.len; i++) {
-        size_t diagonal = row[0];
-        row[0] = i + 1;
-        for (size_t j = 0; j < key.len; j++) {
-            bool same = tolower((unsigned char)text.ptr[i]) == key.ptr[j];
-            size_t best = same ? diagonal : diagonal + 1;
-            diagonal = row[j + 1];
-            if (best > row[j] + 1) best = row[j] + 1;
-            if (best > diagonal + 1) best = diagonal + 1;
-            row[j + 1] = best;
-        }
-    }
-    return row[key.len];
-}
-
 static void report_unknown(struct problems *problems, const struct section *section,
                            const struct node *key) {
     char quoted[PROBLEM_QUOTE_MAX];
-    const char *nearest = NULL;
-    size_t least = SIZE_MAX;
+    struct nearest nearest = nearest_make(key->text);
     struct buf keys = buf_make(SENTENCE_MAX);
 
     for (size_t i = 0; i < section->count; i++) {
         struct span known = span_of(section->options[i].key);
-        size_t d = distance(key->text, known);
+        nearest_try(&nearest, known);
         buf_addf(&keys, "%s%s", i ? ", " : "", known.ptr);
-        if (d >= least || d > (known.len + 1) / 3) continue;
-        least = d;
-        nearest = known.ptr;
     }
-    if (nearest)
-        PROBLEM_AT(problems, key, NULL, "unknown key %s; did you mean \"%s\"?",
-                   problem_quote(key->text, quoted), nearest);
+    if (nearest.best.ptr)
+        PROBLEM_AT(problems, key, NULL, "unknown key %s; did you mean \"%.*s\"?",
+                   problem_quote(key->text, quoted), SPAN_PRINTF(nearest.best));
     else
         PROBLEM_AT(problems, key, NULL, "unknown key %s; the keys here are: %s",
                    problem_quote(key->text, quoted), keys.data ? keys.data : "");
@@ -220,11 +195,14 @@ static int find(const struct record *record, const char *key) {
     return section_find(record->section, span_of(key));
 }
 
+static const struct option *option_at(const struct record *record, const char *key) {
+    return &record->section->options[find(record, key)];
+}
+
 const struct node *record_given(const struct record *record, const char *key) {
-    int i = find(record, key);
-    const struct node *value = record->given[i].value;
+    const struct node *value = record->given[find(record, key)].value;
     bool blank = value && value->kind == NODE_TEXT && value->text.len == 0 &&
-                 option_may_be_blank(&record->section->options[i]);
+                 option_may_be_blank(option_at(record, key));
     return blank ? NULL : value;
 }
 
@@ -234,10 +212,33 @@ const struct node *record_sound(const struct record *record, const char *key) {
 }
 
 struct span record_value(const struct record *record, const char *key, uint64_t *ret) {
-    const struct option *option = &record->section->options[find(record, key)];
+    const struct option *option = option_at(record, key);
     const struct node *value = record_given(record, key);
     if (value && !value->sound) return SPAN_NONE;
     struct span text = value ? value->text : span_of(option->fallback);
     if (value_parse(option, text, ret, NULL) < 0) return SPAN_NONE;
     return text;
+}
+
+const struct node *record_entries(struct problems *problems, const struct record *record,
+                                  const char *key, struct tree *tree) {
+    const struct option *option = option_at(record, key);
+    const struct node *list = record_given(record, key);
+
+    *tree = (struct tree){0};
+    if (!list && option->fallback) {
+        tree_parse(span_of(option->fallback), problems, tree);
+        if (tree->root) check_value(problems, option, tree->root);
+        list = tree->root;
+    }
+    return list && list->sound ? list->first : NULL;
+}
+
+void record_inner(const struct record *record, const char *key, const struct node *node,
+                  struct record *ret) {
+    const struct section *section = option_at(record, key)->section;
+
+    *ret = (struct record){.section = section, .node = node};
+    for (size_t i = 0; i < section->count; i++)
+        ret->given[i].value = tree_find(node, section->options[i].key);
 }

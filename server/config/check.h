@@ -35,4 +35,19 @@ const struct node *record_sound(const struct record *record, const char *key);
  */
 struct span record_value(const struct record *record, const char *key, uint64_t *ret);
 
+/*
+ * The first entry of the list that counts for the key, given or by default; NULL where it is empty
+ * or unsound. Entries by default stand nowhere in the file; they live until tree_done(tree).
+ */
+const struct node *record_entries(struct problems *problems, const struct record *record,
+                                  const char *key, struct tree *tree);
+
+/*
+ * The record of node, which stands at the key as a section or is an entry of the list there, and
+ * was checked before; without the keys' own nodes. For a node that is NULL or no map, nothing is
+ * given.
+ */
+void record_inner(const struct record *record, const char *key, const struct node *node,
+                  struct record *ret);
+
 #endif

@@ -136,7 +136,7 @@ enum respond { RESPOND_NONE, RESPOND_IDENTITY, RESPOND_PROFILE };
 struct config_route {
     char *path;             /* normalised; a trailing "*" was cut off and is told by subtree */
     bool subtree;           /* every path that starts with path */
-    struct strings methods; /* none: whatever the action knows */
+    struct strings methods; /* none: whatever respond knows, or all for an upstream */
     enum respond respond;   /* RESPOND_NONE where the route has an upstream */
     char *upstream;         /* its name; "" = the route answers itself */
     size_t upstream_index;  /* in config.upstreams; UPSTREAM_NONE. Filled in after loading */
@@ -205,8 +205,8 @@ int config_parse(struct span text, const char *source, struct config **ret,
 /*
  * The configuration for a start without a file: OIDC_ISSUER and OIDC_AUDIENCE (one or several,
  * separated by spaces), and where they are set OIDC_SCOPES (every token must carry them; openid
- * where not set) and BEARERD_LISTEN. The log is text; all else is the default. Same contract as
- * config_load(); each problem names its variable.
+ * where not set), BEARERD_LISTEN and BEARERD_ADMIN. The log is text; all else is the default. Same
+ * contract as config_load(); each problem names its variable.
  */
 int config_from_environment(struct config **ret, struct config_report *report) MUST_CHECK;
 

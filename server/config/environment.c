@@ -7,12 +7,10 @@
  * The environment is written down as YAML and takes the way of every file, so that the same rules
  * hold for it. Each variable has a line of its own, by which a problem finds back to its name.
  */
-enum { ISSUER, AUDIENCE, SCOPES, LISTEN, VARIABLES };
+enum { ISSUER, AUDIENCE, SCOPES, LISTEN, ADMIN, VARIABLES };
 static const char *const names[VARIABLES] = {
-    [ISSUER] = "OIDC_ISSUER",
-    [AUDIENCE] = "OIDC_AUDIENCE",
-    [SCOPES] = "OIDC_SCOPES",
-    [LISTEN] = "BEARERD_LISTEN",
+    [ISSUER] = "OIDC_ISSUER",    [AUDIENCE] = "OIDC_AUDIENCE", [SCOPES] = "OIDC_SCOPES",
+    [LISTEN] = "BEARERD_LISTEN", [ADMIN] = "BEARERD_ADMIN",
 };
 
 #define TEXT_MAX ((size_t)512 * 1024)
@@ -66,6 +64,7 @@ int config_from_environment(struct config **ret, struct config_report *report) {
     struct span scopes = value_of(SCOPES, SPAN_LITERAL("openid"), NULL, &problems);
     struct span listen = value_of(LISTEN, SPAN_NONE, NULL, &problems);
     if (listen.len == 0) listen = SPAN_LITERAL("127.0.0.1:8080");
+    struct span admin = value_of(ADMIN, SPAN_LITERAL(""), NULL, &problems);
 
     buf_add_text(&yaml, "issuers: [{issuer: ");
     buf_add_json(&yaml, issuer);
@@ -75,7 +74,9 @@ int config_from_environment(struct config **ret, struct config_report *report) {
     add_list(&yaml, scopes);
     buf_add_text(&yaml, "]}]\nlisten: [{address: ");
     buf_add_json(&yaml, listen);
-    buf_add_text(&yaml, "}]\nlog: {format: text}\n");
+    buf_add_text(&yaml, "}]\nadmin: {address: ");
+    buf_add_json(&yaml, admin);
+    buf_add_text(&yaml, "}\nlog: {format: text}\n");
 
     int r;
     if (buf_ok(&yaml)) {

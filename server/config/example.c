@@ -8,24 +8,36 @@ static void write_help(FILE *out, const char *help, int indent) {
         fprintf(out, "%*s# %.*s\n", indent, "", SPAN_PRINTF(line));
 }
 
-/* The options of a section, or of the first entry of a list: then "- " stands before the first. */
-static void write_section(FILE *out, const struct section *section, int indent, bool entry) {
+/* A list that is empty where it is left out: an example of it must not be in force. */
+static bool is_off(const struct option *option) {
+    return option->list && !option->required && !option->fallback;
+}
+
+/*
+ * The options of a section, or of the first entry of a list: then "- " stands before the first. All
+ * of it is commented out where it lies in something that is off.
+ */
+static void write_section(FILE *out, const struct section *section, int indent, bool entry,
+                          bool off) {
     for (size_t i = 0; i < section->count; i++) {
         const struct option *option = &section->options[i];
         const char *value = option->sample ? option->sample : option->fallback;
+        bool opens = entry && i == 0;
+        int column = opens ? indent - 2 : indent;
+        bool out_of_use = off || (option->section ? is_off(option) : !option->sample);
 
         if (indent == 0) fputc('\n', out);
-        bool opens = entry && i == 0;
-        write_help(out, option->help, opens ? indent - 2 : indent);
-        fprintf(out, "%*s%s", opens ? indent - 2 : indent, "", opens ? "- " : "");
-        if (option->section) {
-            fprintf(out, "%s:\n", option->key);
-            write_section(out, option->section, indent + (option->list ? 4 : 2), option->list);
-            if (option->more) fputs(option->more, out);
-        } else {
-            fprintf(out, "%s%s: %s\n", option->sample ? "" : "#", option->key,
-                    *value ? value : "\"\"");
+        write_help(out, option->help, column);
+        fprintf(out, "%*s%s%s%s:", column, "", out_of_use ? "#" : "", opens ? "- " : "",
+                option->key);
+        if (!option->section) {
+            fprintf(out, " %s\n", *value ? value : "\"\"");
+            continue;
         }
+        fputc('\n', out);
+        write_section(out, option->section, indent + (option->list ? 4 : 2), option->list,
+                      out_of_use);
+        if (option->more) fputs(option->more, out);
     }
 }
 
@@ -35,6 +47,6 @@ int config_write_example(FILE *out) {
           "# Durations are written with ms, s, m, h or d: 500ms, 10s. Sizes with B, KiB or MiB.\n"
           "# `bearerd check -c FILE` names every mistake in a file; SIGHUP loads it anew.\n",
           out);
-    write_section(out, &section_root, 0, false);
+    write_section(out, &section_root, 0, false, false);
     return ferror(out) ? ERR_SYSTEM : 0;
 }

@@ -6,7 +6,7 @@
 #include "server/config/schema.h"
 
 /* All options of all sections, and for each section the end mark that libcyaml wants. */
-#define FIELDS_MAX 128
+#define FIELDS_MAX 256
 #define LISTS_MAX 16
 
 /*
@@ -97,8 +97,10 @@ struct list {
     size_t count;
 };
 
+/* node is the section as it stands in the text; NULL where it does not. */
 static int fill_section(const struct section *section, const cyaml_schema_field_t *fields,
-                        const struct slot *slots, char *object, struct err_text *err);
+                        const struct slot *slots, const struct node *node, char *object,
+                        struct err_text *err);
 
 static void store_number(void *field, size_t size, uint64_t number) {
     if (size == sizeof(bool))
@@ -118,6 +120,7 @@ static int fill_text(const struct option *option, const char *text, void *field,
         memcpy(field, &copy, sizeof copy);
         return copy ? 0 : ERR_MEMORY;
     }
+    if (!*text && option_may_be_blank(option)) return 0; /* the field is 0 already */
     if (value_parse(option, span_of(text), &number, err) < 0) return ERR_SYSTEM;
     store_number(field, option->size, number);
     return 0;
@@ -138,8 +141,10 @@ static int fill_set(const struct option *option, const struct slot *slot, void *
 }
 
 static int fill_list(const struct option *option, const cyaml_schema_value_t *schema,
-                     const struct slot *slot, void *field, struct err_text *err) {
+                     const struct slot *slot, const struct node *node, void *field,
+                     struct err_text *err) {
     const struct section *section = option->section;
+    const struct node *entry = node ? node->first : NULL;
     size_t size = section ? section->size : sizeof(char *);
     size_t slot_size = schema->data_size;
     struct list list = {NULL, slot->count};
@@ -152,46 +157,56 @@ static int fill_list(const struct option *option, const cyaml_schema_value_t *sc
         const char *from = (const char *)slot->data + i * slot_size;
         char *item = (char *)list.items + i * size;
         r = section ? fill_section(section, schema->sequence.entry->mapping.fields,
-                                   (const struct slot *)(const void *)from, item, err)
+                                   (const struct slot *)(const void *)from, entry, item, err)
                     : fill_text(option, *(char *const *)(const void *)from, item, err);
+        if (entry) entry = entry->next;
     }
     return r;
 }
 
 static int fill_option(const struct option *option, const cyaml_schema_value_t *schema,
-                       const struct slot *slot, char *field, struct err_text *err) {
+                       const struct slot *slot, const struct node *node, char *field,
+                       struct err_text *err) {
     if (!option->list && option->section)
-        return fill_section(option->section, schema->mapping.fields, slot->data, field, err);
+        return fill_section(option->section, schema->mapping.fields, slot->data, node, field, err);
     if (!option->list)
         return fill_text(option, slot->data ? slot->data : option->fallback, field, err);
-    if (slot->count || !option->fallback) return fill_list(option, schema, slot, field, err);
+    /* An empty list leaves the same slot as none at all. */
+    if (slot->count || node || !option->fallback)
+        return fill_list(option, schema, slot, node, field, err);
 
     struct slot fallback = {0};
     int r = read_yaml(span_of(option->fallback), schema, &fallback, err);
-    if (r == 0) r = fill_list(option, schema, &fallback, field, err);
+    if (r == 0) r = fill_list(option, schema, &fallback, NULL, field, err);
     cyaml_free(&quiet, schema, fallback.data, fallback.count);
     return r;
 }
 
 /* slots may be NULL: a section that was left out has all its defaults. */
 static int fill_section(const struct section *section, const cyaml_schema_field_t *fields,
-                        const struct slot *slots, char *object, struct err_text *err) {
+                        const struct slot *slots, const struct node *node, char *object,
+                        struct err_text *err) {
     static const struct slot absent;
     int r = 0;
 
-    for (size_t i = 0; i < section->count && r == 0; i++)
-        r = fill_option(&section->options[i], &fields[i].value, slots ? &slots[i] : &absent,
-                        object + section->options[i].offset, err);
+    for (size_t i = 0; i < section->count && r == 0; i++) {
+        const struct option *option = &section->options[i];
+        r = fill_option(option, &fields[i].value, slots ? &slots[i] : &absent,
+                        tree_find(node, option->key), object + option->offset, err);
+    }
     return r;
 }
 
-int load_fill(struct span text, struct config *config, struct err_text *err) {
+int load_fill(struct span text, const struct tree *tree, struct config *config,
+              struct err_text *err) {
     struct schema schema = {0};
     struct slot root = {0};
     cyaml_schema_value_t top = mapping(&schema, &section_root, CYAML_FLAG_POINTER);
 
     int r = read_yaml(text, &top, &root, err);
-    if (r == 0) r = fill_section(&section_root, top.mapping.fields, root.data, (char *)config, err);
+    if (r == 0)
+        r = fill_section(&section_root, top.mapping.fields, root.data, tree->root, (char *)config,
+                         err);
     cyaml_free(&quiet, &top, root.data, 0);
     return r;
 }

@@ -37,6 +37,16 @@ static char *discovery_url(const char *issuer) {
     return url;
 }
 
+static void fill_route(const struct config *config, struct config_route *route) {
+    char *end = route->path + strlen(route->path);
+
+    route->subtree = end[-1] == '*';
+    if (route->subtree) end[-1] = '\0';
+    route->upstream_index = UPSTREAM_NONE;
+    for (size_t i = 0; i < config->upstream_count; i++)
+        if (strcmp(config->upstreams[i].name, route->upstream) == 0) route->upstream_index = i;
+}
+
 /* What could not be written down in a table. */
 static void fill_defaults(struct config *config, struct problems *problems) {
     if (config->workers == 0) config->workers = usable_cpus();
@@ -52,22 +62,18 @@ static void fill_defaults(struct config *config, struct problems *problems) {
         issuer->discovery = discovery_url(issuer->issuer);
         if (!issuer->discovery) problems->out_of_memory = true;
     }
-    for (size_t i = 0; i < config->route_count; i++) {
-        char *path = config->routes[i].path, *end = path + strlen(path);
-        config->routes[i].subtree = end[-1] == '*';
-        if (config->routes[i].subtree) end[-1] = '\0';
-    }
+    for (size_t i = 0; i < config->route_count; i++) fill_route(config, &config->routes[i]);
 }
 
-static int load(struct span text, const char *source, struct problems *problems,
-                struct config **ret) {
+static int load(struct span text, const struct tree *tree, const char *source,
+                struct problems *problems, struct config **ret) {
     CLEANUP(config_unrefp) struct config *config = calloc(1, sizeof *config);
     struct err_text err = {""};
 
     if (!config) return ERR_MEMORY;
     ref_init(&config->ref);
     if (!(config->source = strdup(source))) return ERR_MEMORY;
-    int r = load_fill(text, config, &err);
+    int r = load_fill(text, tree, config, &err);
     if (r < 0) {
         problem_add(problems, 0, 0, NULL, "%s", err.text);
         return r;
@@ -89,9 +95,10 @@ int read_config(struct span text, const char *source, struct problems *problems,
     } else {
         tree_parse(text, problems, &tree);
         check_tree(&tree, problems);
-        tree_done(&tree);
     }
-    if (problems->count == 0 && !problems->out_of_memory) r = load(text, source, problems, &config);
+    if (problems->count == 0 && !problems->out_of_memory)
+        r = load(text, &tree, source, problems, &config);
+    tree_done(&tree);
 
     int found = problems_take(problems, report);
     if (r == 0) r = found;

@@ -2,6 +2,9 @@
 
 #include "common/url.h"
 #include "server/config/check.h"
+#include "server/config/identity_header.h"
+#include "server/config/nearest.h"
+#include "server/config/upstream_target.h"
 
 void rules_tls(struct problems *problems, const struct record *tls) {
     const struct node *certificate = record_given(tls, "certificate");
@@ -87,13 +90,51 @@ void rules_issuer(struct problems *problems, const struct record *issuer) {
     compare(problems, issuer, "refresh_interval", true, "max_stale");
 }
 
+/* --- upstreams ------------------------------------------------------------------------------- */
+
+/* Every target is sound, and none is https. */
+static bool all_plain(const struct node *targets) {
+    struct upstream_target target;
+
+    if (!targets) return false;
+    for (const struct node *t = targets->first; t; t = t->next)
+        if (!t->sound || upstream_target_parse(t->text, &target, NULL) < 0 || target.https)
+            return false;
+    return true;
+}
+
+void rules_upstream(struct problems *problems, const struct record *upstream) {
+    struct record tls;
+    bool any = false;
+
+    record_inner(upstream, "tls", record_given(upstream, "tls"), &tls);
+    for (size_t i = 0; i < tls.section->count; i++)
+        any = any || record_given(&tls, tls.section->options[i].key);
+    if (any && all_plain(record_sound(upstream, "targets")))
+        PROBLEM_AT(problems, tls.node, "tls",
+                   "no target is https, so nothing would be encrypted; write https:// targets or "
+                   "leave tls out");
+}
+
 /* --- routes ---------------------------------------------------------------------------------- */
 
-void rules_route(struct problems *problems, const struct record *route) {
+static void rule_respond(struct problems *problems, const struct record *route) {
+    const struct node *upstream = record_given(route, "upstream");
+    bool respond = record_given(route, "respond");
+
+    if (upstream && respond)
+        PROBLEM_AT(problems, upstream, "upstream",
+                   "contradicts respond: a request is answered in one place; keep one of them");
+    if (!upstream && !respond)
+        PROBLEM_AT(problems, route->node, "respond",
+                   "missing, and upstream too, so nothing would answer; give one of them");
+}
+
+static void rule_methods(struct problems *problems, const struct record *route) {
     const struct node *methods = record_sound(route, "methods");
     const struct node *respond = record_sound(route, "respond");
 
-    if (!methods || !respond) return;
+    if (!methods || !respond || record_given(route, "upstream")) return;
     for (const struct node *m = methods->first; m; m = m->next)
         if (m->sound && !span_equal_text(m->text, "GET") && !span_equal_text(m->text, "HEAD"))
             PROBLEM_AT(problems, m, "methods",
@@ -101,12 +142,173 @@ void rules_route(struct problems *problems, const struct record *route) {
                        SPAN_PRINTF(m->text), SPAN_PRINTF(respond->text));
 }
 
-/* Does the route take the method? One that lists none takes all. */
-static bool takes(const struct node *methods, struct span method) {
-    if (!methods || !methods->first) return true;
+/* What would never take effect was meant for another route, or upstream was forgotten. */
+static void rule_forwarding(struct problems *problems, const struct record *route, const char *key,
+                            const char *off) {
+    const struct node *node = record_sound(route, key);
+    if (node && !span_equal_text(node->text, off))
+        PROBLEM_AT(problems, node, key,
+                   "given without upstream, and what respond answers is not forwarded; give "
+                   "upstream, or leave it out");
+}
+
+/* "/orders" is the start of "/orders", "/orders/" and all below it, and not of "/orders2". */
+static void rule_strip(struct problems *problems, const struct record *route) {
+    const struct node *path = record_sound(route, "path");
+    const struct node *prefix = record_sound(route, "strip_prefix");
+
+    if (!path || !prefix ||
+        (span_starts_with(path->text, prefix->text) &&
+         (path->text.len == prefix->text.len || path->text.ptr[prefix->text.len] == '/')))
+        return;
+    PROBLEM_AT(problems, prefix, "strip_prefix",
+               "%.*s is not what the path %.*s starts with; write its first segments, without the "
+               "slash behind them",
+               SPAN_PRINTF(prefix->text), SPAN_PRINTF(path->text));
+}
+
+void rules_route(struct problems *problems, const struct record *route) {
+    rule_respond(problems, route);
+    rule_methods(problems, route);
+    if (record_given(route, "upstream")) {
+        rule_strip(problems, route);
+        return;
+    }
+    if (!record_given(route, "respond")) return;
+    rule_forwarding(problems, route, "strip_prefix", "");
+    rule_forwarding(problems, route, "add_prefix", "");
+    rule_forwarding(problems, route, "forward_token", "false");
+    rule_forwarding(problems, route, "close_at_expiry", "true");
+}
+
+/* Does the route take the method? Where it lists none, an upstream takes all. */
+static bool takes(const struct record *route, struct span method) {
+    const struct node *methods = record_sound(route, "methods");
+
+    if (!methods || !methods->first)
+        return record_given(route, "upstream") || span_equal_text(method, "GET") ||
+               span_equal_text(method, "HEAD");
     for (const struct node *m = methods->first; m; m = m->next)
         if (m->sound && span_equal(m->text, method)) return true;
     return false;
+}
+
+/* Is there a method that both routes take? Two that list none share GET. */
+static bool share_method(const struct record *a, const struct record *b) {
+    const struct node *methods = record_sound(a, "methods");
+    const struct record *other = b;
+
+    if (!methods || !methods->first) {
+        methods = record_sound(b, "methods");
+        other = a;
+    }
+    if (!methods || !methods->first) return true;
+    for (const struct node *m = methods->first; m; m = m->next)
+        if (m->sound && takes(other, m->text)) return true;
+    return false;
+}
+
+/* --- sections against each other ------------------------------------------------------------- */
+
+#define NAMES_SHOWN 20
+#define NAMES_COMPARED 128 /* of many upstreams, for many unknown names */
+#define NAMES_MAX 2048
+
+static void report_upstream(struct problems *problems, const struct node *name,
+                            const struct node *upstreams) {
+    char quoted[PROBLEM_QUOTE_MAX];
+    struct nearest nearest = nearest_make(name->text);
+    struct buf known = buf_make(NAMES_MAX);
+    size_t count = 0;
+
+    for (const struct node *u = upstreams; u && count < NAMES_COMPARED; u = u->next, count++) {
+        struct span text = tree_find(u, "name")->text;
+        nearest_try(&nearest, text);
+        if (count < NAMES_SHOWN) buf_addf(&known, "%s%.*s", count ? ", " : "", SPAN_PRINTF(text));
+    }
+    problem_quote(name->text, quoted);
+    if (nearest.best.ptr)
+        PROBLEM_AT(problems, name, "upstream", "%s is no upstream; did you mean \"%.*s\"?", quoted,
+                   SPAN_PRINTF(nearest.best));
+    else if (upstreams)
+        PROBLEM_AT(problems, name, "upstream", "%s is no upstream; the upstreams here are: %s%s",
+                   quoted, known.data ? known.data : "", count > NAMES_SHOWN ? ", ..." : "");
+    else
+        PROBLEM_AT(problems, name, "upstream",
+                   "%s is no upstream; write an entry for it under upstreams", quoted);
+    buf_done(&known);
+}
+
+/* Any that lacks a sound name may be the one that is meant. */
+static bool may_be_there(const struct node *upstreams, struct span name) {
+    for (const struct node *u = upstreams; u; u = u->next) {
+        const struct node *own = tree_find(u, "name");
+        if (!own || !own->sound || span_equal(own->text, name)) return true;
+    }
+    return false;
+}
+
+static void rule_upstreams(struct problems *problems, const struct record *root) {
+    const struct node *list = record_given(root, "upstreams");
+    const struct node *routes = record_sound(root, "routes");
+
+    if ((list && !list->sound) || !routes) return;
+    for (const struct node *route = routes->first; route; route = route->next) {
+        const struct node *name = tree_find(route, "upstream");
+        if (!name || !name->sound || name->text.len == 0) continue;
+        if (!may_be_there(list ? list->first : NULL, name->text))
+            report_upstream(problems, name, list ? list->first : NULL);
+    }
+}
+
+/* Where a user's name is expected a signed assertion must not stand, nor the other way round. */
+static void rule_assertion(struct problems *problems, const struct record *root) {
+    struct record assertion;
+    struct tree tree;
+    uint64_t unused;
+
+    record_inner(root, "assertion", record_given(root, "assertion"), &assertion);
+    struct span header = record_value(&assertion, "header", &unused);
+    const struct node *node = record_given(&assertion, "header");
+    const struct node *entry = record_entries(problems, root, "identity_headers", &tree);
+    for (; entry && header.ptr; entry = entry->next) {
+        const struct node *own = tree_find(entry, "header");
+        if (!own || !own->sound || !identity_header_same(own->text, header)) continue;
+        PROBLEM_AT(problems, node ? node : own, "header",
+                   "%.*s would carry both an identity and the assertion; write another name",
+                   SPAN_PRINTF(node ? header : own->text));
+        break;
+    }
+    tree_done(&tree);
+}
+
+/* Port 0 is another one each time. */
+static bool any_port(struct span address) {
+    return address.len > 2 && span_equal_text(span_from(address, address.len - 2), ":0");
+}
+
+static void rule_admin(struct problems *problems, const struct record *root) {
+    struct record admin;
+    struct tree tree;
+
+    record_inner(root, "admin", record_given(root, "admin"), &admin);
+    const struct node *address = record_sound(&admin, "address");
+    if (!address || any_port(address->text)) return;
+    const struct node *entry = record_entries(problems, root, "listen", &tree);
+    for (; entry; entry = entry->next) {
+        const struct node *other = tree_find(entry, "address");
+        if (!other || !other->sound || !span_equal(other->text, address->text)) continue;
+        PROBLEM_AT(problems, address, "address",
+                   "%.*s is an address of listen too%s; write another one for admin",
+                   SPAN_PRINTF(address->text), record_given(root, "listen") ? "" : ", by default");
+    }
+    tree_done(&tree);
+}
+
+void rules_root(struct problems *problems, const struct record *root) {
+    rule_upstreams(problems, root);
+    rule_assertion(problems, root);
+    rule_admin(problems, root);
 }
 
 /* --- entries against each other -------------------------------------------------------------- */
@@ -136,6 +338,25 @@ bool rules_unlike_issuer(struct problems *problems, const struct record *earlier
     return true;
 }
 
+bool rules_unlike_upstream(struct problems *problems, const struct record *earlier,
+                           const struct record *later) {
+    const struct node *node = same(earlier, later, "name");
+    if (!node) return false;
+    PROBLEM_AT(problems, node, "name", "already given in line %u; keep one upstream of that name",
+               record_given(earlier, "name")->line);
+    return true;
+}
+
+bool rules_unlike_identity(struct problems *problems, const struct record *earlier,
+                           const struct record *later) {
+    const struct node *a = record_sound(earlier, "header"), *b = record_sound(later, "header");
+    if (!a || !b || !identity_header_same(a->text, b->text)) return false;
+    PROBLEM_AT(problems, b, "header",
+               "the same field as in line %u, as only letters and digits tell them apart; keep one",
+               a->line);
+    return true;
+}
+
 bool rules_unlike_route(struct problems *problems, const struct record *earlier,
                         const struct record *later) {
     const struct node *node = same(earlier, later, "path");
@@ -143,10 +364,7 @@ bool rules_unlike_route(struct problems *problems, const struct record *earlier,
     const struct node *now = record_given(later, "methods");
 
     if (!node || (before && !before->sound) || (now && !now->sound)) return false;
-    bool both = takes(now, SPAN_NONE) || takes(before, SPAN_NONE);
-    for (const struct node *m = now ? now->first : NULL; m && !both; m = m->next)
-        both = m->sound && takes(before, m->text);
-    if (!both) return false;
+    if (!share_method(earlier, later)) return false;
     PROBLEM_AT(problems, node, "path",
                "the route in line %u has this path and method already; keep one",
                record_given(earlier, "path")->line);

@@ -16,6 +16,8 @@
                    "the count follows the pointer")
 LIST_OF(struct config, listen, listen_count);
 LIST_OF(struct config, issuers, issuer_count);
+LIST_OF(struct config, upstreams, upstream_count);
+LIST_OF(struct config, identity_headers, identity_header_count);
 LIST_OF(struct config, routes, route_count);
 
 static const struct choice booleans[] = {{"true", true}, {"false", false}, {NULL, 0}};
@@ -23,6 +25,10 @@ static const struct choice token_types[] = {
     {"any", TOKEN_TYPE_ANY}, {"at+jwt", TOKEN_TYPE_AT_JWT}, {NULL, 0}};
 static const struct choice responds[] = {
     {"identity", RESPOND_IDENTITY}, {"profile", RESPOND_PROFILE}, {NULL, 0}};
+static const struct choice balances[] = {{"round_robin", BALANCE_ROUND_ROBIN},
+                                         {"least_connections", BALANCE_LEAST_CONNECTIONS},
+                                         {NULL, 0}};
+static const struct choice hosts[] = {{"client", HOST_CLIENT}, {"target", HOST_TARGET}, {NULL, 0}};
 static const struct choice anonymous[] = {{"deny", false}, {"allow", true}, {NULL, 0}};
 static const struct choice log_formats[] = {
     {"json", LOG_FORMAT_JSON}, {"text", LOG_FORMAT_TEXT}, {NULL, 0}};
@@ -53,6 +59,16 @@ static const struct option listen_options[] = {
 };
 static const struct section listen = {SECTION(listen_options, struct config_listen),
                                       .unlike = rules_unlike_listen};
+
+static const struct option admin_options[] = {
+    {.key = "address",
+     .kind = &kind_admin,
+     FIELD(struct config, admin_address),
+     .fallback = "",
+     .help = "A loopback IP:PORT, unix:/PATH or systemd:NAME, never a public address.\n"
+             "Empty: no admin listener."},
+};
+static const struct section admin = {SECTION(admin_options, struct config)};
 
 static const struct option limits_options[] = {
     {OPTION(struct config_limits, header, size), .min = "1KiB", .max = "1MiB", .fallback = "32KiB",
@@ -92,6 +108,17 @@ static const struct option fetch_options[] = {
      .help = "A larger answer of an issuer is refused."},
 };
 static const struct section fetch = {SECTION(fetch_options, struct config_fetch)};
+
+static const struct option token_cache_options[] = {
+    {.key = "entries",
+     .kind = &kind_count,
+     FIELD(struct config, token_cache_entries),
+     .min = "0",
+     .max = "10000000",
+     .fallback = "65536",
+     .help = "Tokens that all threads together remember. 0 = every token is verified each time."},
+};
+static const struct section token_cache = {SECTION(token_cache_options, struct config)};
 
 static const struct option issuer_options[] = {
     {OPTION(struct config_issuer, issuer, issuer), .required = true,
@@ -146,6 +173,119 @@ static const struct option issuer_options[] = {
 static const struct section issuers = {SECTION(issuer_options, struct config_issuer),
                                        .rules = rules_issuer, .unlike = rules_unlike_issuer};
 
+static const struct option upstream_tls_options[] = {
+    {OPTION(struct config_upstream_tls, ca_file, file), .fallback = "",
+     .help = "PEM file of the authorities that targets' certificates are checked against.\n"
+             "Empty: those of the system."},
+    {OPTION(struct config_upstream_tls, certificate, file), .fallback = "",
+     .help = "PEM file: the certificate that targets are shown, then the intermediate ones."},
+    {OPTION(struct config_upstream_tls, private_key, file), .fallback = "",
+     .help = "PEM file with that certificate's private key. Both or neither."},
+    {OPTION(struct config_upstream_tls, server_name, host), .fallback = "",
+     .help = "The name that targets' certificates must be for. Empty: the target's host."},
+};
+static const struct section upstream_tls = {
+    SECTION(upstream_tls_options, struct config_upstream_tls), .rules = rules_tls};
+
+static const struct option timeouts_options[] = {
+    {OPTION(struct config_timeouts, connect, duration), .min = "10ms", .max = "5m",
+     .fallback = "5s", .help = "Time to find and reach a target, TLS included."},
+    {OPTION(struct config_timeouts, first_byte, duration), .min = "10ms", .max = "1d",
+     .fallback = "60s", .help = "From the end of the request to the first byte of the response."},
+    {OPTION(struct config_timeouts, between_bytes, duration), .min = "10ms", .max = "1d",
+     .fallback = "60s", .help = "A request or response that stands still for so long is given up."},
+    {OPTION(struct config_timeouts, total, duration), .min = "0", .max = "30d", .fallback = "0",
+     .help = "For request and response as a whole. 0 = no limit."},
+};
+static const struct section timeouts = {SECTION(timeouts_options, struct config_timeouts)};
+
+static const struct option keep_alive_options[] = {
+    {OPTION(struct config_keep_alive, connections, count), .min = "0", .max = "10000",
+     .fallback = "64",
+     .help = "Idle connections that each thread keeps to each target. 0 = none are kept."},
+    {OPTION(struct config_keep_alive, idle_timeout, duration), .min = "100ms", .max = "1h",
+     .fallback = "30s",
+     .help = "An idle connection is closed after so long; targets should wait longer."},
+};
+static const struct section keep_alive = {SECTION(keep_alive_options, struct config_keep_alive)};
+
+static const struct option health_options[] = {
+    {OPTION(struct config_health, max_fails, count), .min = "0", .max = "1000", .fallback = "3",
+     .help = "A target gets no requests after so many failed in a row. 0 = failures never count."},
+    {OPTION(struct config_health, retry_after, duration), .min = "100ms", .max = "1h",
+     .fallback = "10s", .help = "Then one request tries it again after so long."},
+    {OPTION(struct config_health, path, check), .fallback = "",
+     .help = "Ask targets for this path by GET, and send requests only to those that answer\n"
+             "with 2xx or 3xx. Empty: targets are not asked."},
+    {OPTION(struct config_health, interval, duration), .min = "100ms", .max = "1h",
+     .fallback = "5s", .help = "Time between two such checks."},
+    {OPTION(struct config_health, timeout, duration), .min = "10ms", .max = "5m", .fallback = "2s",
+     .help = "A check without an answer for so long has failed."},
+    {OPTION(struct config_health, unhealthy_after, count), .min = "1", .max = "100",
+     .fallback = "2", .help = "Failed checks in a row after which a target gets no requests."},
+    {OPTION(struct config_health, healthy_after, count), .min = "1", .max = "100", .fallback = "2",
+     .help = "Good checks in a row after which it gets requests again."},
+};
+static const struct section health = {SECTION(health_options, struct config_health)};
+
+static const struct option upstream_options[] = {
+    {OPTION(struct config_upstream, name, label), .required = true, .sample = "orders",
+     .help = "What routes call it: letters, digits and any of -_."},
+    {OPTION(struct config_upstream, targets, target), .list = true, .required = true,
+     .sample = "[http://127.0.0.1:9001]",
+     .help = "http://HOST:PORT, https://HOST:PORT or unix:/PATH. With \" weight=N\" behind it a\n"
+             "target gets N times as much as one without."},
+    {OPTION(struct config_upstream, balance, choice), .choices = balances,
+     .fallback = "round_robin",
+     .help = "round_robin, or least_connections: the target with the fewest open requests."},
+    {OPTION(struct config_upstream, host, choice), .choices = hosts, .fallback = "client",
+     .help = "The Host header that targets get: the client's, or the target's own."},
+    {.key = "tls",
+     .section = &upstream_tls,
+     FIELD(struct config_upstream, tls),
+     .help = "For https targets. Their certificates are always checked."},
+    {.key = "timeouts",
+     .section = &timeouts,
+     FIELD(struct config_upstream, timeouts),
+     .help = "How long to wait for a target."},
+    {.key = "keep_alive",
+     .section = &keep_alive,
+     FIELD(struct config_upstream, keep_alive),
+     .help = "Connections that are kept for the next request."},
+    {.key = "health",
+     .section = &health,
+     FIELD(struct config_upstream, health),
+     .help = "Which targets get requests."},
+    {OPTION(struct config_upstream, assertion, choice), .choices = booleans, .fallback = "false",
+     .help = "Send a signed assertion about the caller; see assertion below."},
+};
+static const struct section upstreams = {SECTION(upstream_options, struct config_upstream),
+                                         .rules = rules_upstream, .unlike = rules_unlike_upstream};
+
+static const struct option identity_header_options[] = {
+    {OPTION(struct config_identity_header, header, header), .required = true,
+     .sample = "X-Auth-User",
+     .help = "What a client sends under this name, however it is spelt, is taken away."},
+    {OPTION(struct config_identity_header, value, identity), .required = true, .sample = "user",
+     .help = "user, subject, issuer, scopes, roles, or claim:NAME; a dot in NAME leads into an\n"
+             "object."},
+};
+static const struct section identity_headers = {
+    SECTION(identity_header_options, struct config_identity_header),
+    .unlike = rules_unlike_identity};
+
+static const struct option assertion_options[] = {
+    {OPTION(struct config_assertion, header, header), .fallback = "X-Auth-Assertion",
+     .help = "The header it is sent in. What a client sends under this name is taken away."},
+    {OPTION(struct config_assertion, private_key, file), .fallback = "",
+     .help = "PEM file with the key that signs. Empty: one is made, and kept in state_directory."},
+    {OPTION(struct config_assertion, issuer, name), .fallback = "bearerd",
+     .help = "Its iss claim."},
+    {OPTION(struct config_assertion, lifetime, duration), .min = "1s", .max = "1h",
+     .fallback = "60s", .help = "How long one is valid."},
+};
+static const struct section assertion = {SECTION(assertion_options, struct config_assertion)};
+
 static const struct option require_options[] = {
     {OPTION(struct config_route, scopes, scope), .list = true, .may_be_empty = true,
      .fallback = "[]", .help = "The token must carry all of these."},
@@ -156,10 +296,22 @@ static const struct option route_options[] = {
     {OPTION(struct config_route, path, path), .required = true, .sample = "/",
      .help = "This path alone; with /* at its end, every path that starts so."},
     {OPTION(struct config_route, methods, method), .list = true, .may_be_empty = true,
-     .fallback = "[]", .help = "Empty: every method that respond knows."},
-    {OPTION(struct config_route, respond, choice), .choices = responds, .required = true,
+     .fallback = "[]",
+     .help = "Empty: GET and HEAD where respond is given, every method for an upstream."},
+    {OPTION(struct config_route, respond, choice), .choices = responds, .fallback = "",
      .sample = "identity",
      .help = "What is answered: identity (who is asking) or profile (with the scopes)."},
+    {OPTION(struct config_route, upstream, label), .fallback = "",
+     .help = "The name of the upstream that requests are passed on to, instead of respond."},
+    {OPTION(struct config_route, strip_prefix, prefix), .fallback = "",
+     .help =
+         "Taken off the start of the path that an upstream gets: /orders makes /7 of /orders/7."},
+    {OPTION(struct config_route, add_prefix, prefix), .fallback = "",
+     .help = "Put before that path then."},
+    {OPTION(struct config_route, forward_token, choice), .choices = booleans, .fallback = "false",
+     .help = "Let the upstream have the token, too. Whoever sees it there can use it."},
+    {OPTION(struct config_route, close_at_expiry, choice), .choices = booleans, .fallback = "true",
+     .help = "End a response that goes on, or a WebSocket, when the token expires."},
     {OPTION(struct config_route, anonymous, choice), .choices = anonymous, .fallback = "deny",
      .sample = "allow",
      .help =
@@ -186,6 +338,9 @@ static const struct option root_options[] = {
      FIELD(struct config, listen),
      .fallback = "[{address: \"127.0.0.1:8080\"}]",
      .help = "Where requests are accepted."},
+    {.key = "admin",
+     .section = &admin,
+     .help = "Health, metrics and status, on a listener of their own."},
     {OPTION(struct config, workers, count), .min = "0", .max = "1024", .fallback = "0",
      .help = "Threads that serve requests. 0 = one per CPU."},
     {OPTION(struct config, state_directory, directory), .fallback = "",
@@ -197,30 +352,62 @@ static const struct option root_options[] = {
      .section = &limits,
      FIELD(struct config, limits),
      .help = "What a client may use up."},
+    {OPTION(struct config, trusted_proxies, proxies), .list = true, .may_be_empty = true,
+     .fallback = "[]",
+     .help = "Addresses, or blocks such as 10.0.0.0/8, of the proxies before this one: only what\n"
+             "they say in X-Forwarded-* about a client is believed and passed on."},
     {.key = "fetch",
      .section = &fetch,
      FIELD(struct config, fetch),
      .help = "How issuers' documents are fetched."},
+    {.key = "token_cache",
+     .section = &token_cache,
+     .help = "Tokens that were verified need not be verified again."},
     {.key = "issuers",
      .section = &issuers,
      .list = true,
      .required = true,
      FIELD(struct config, issuers),
      .help = "Whose tokens are accepted. At least one."},
+    {.key = "upstreams",
+     .section = &upstreams,
+     .list = true,
+     .may_be_empty = true,
+     FIELD(struct config, upstreams),
+     .help = "Where routes can pass requests on to."},
+    {.key = "identity_headers",
+     .section = &identity_headers,
+     .list = true,
+     .may_be_empty = true,
+     FIELD(struct config, identity_headers),
+     .fallback = "[{header: X-Auth-User, value: user}, {header: X-Auth-Subject, value: subject},"
+                 " {header: X-Auth-Issuer, value: issuer}, {header: X-Auth-Scopes, value: scopes},"
+                 " {header: X-Auth-Roles, value: roles}]",
+     .more = "  - {header: X-Auth-Subject, value: subject}\n"
+             "  - {header: X-Auth-Issuer, value: issuer}\n"
+             "  - {header: X-Auth-Scopes, value: scopes}\n"
+             "  - {header: X-Auth-Roles, value: roles}\n",
+     .help = "What upstreams are told about the caller, each in a header. None: []"},
+    {.key = "assertion",
+     .section = &assertion,
+     FIELD(struct config, assertion),
+     .help = "A signed JWT about the caller, for upstreams with assertion: true."},
     {.key = "routes",
      .section = &routes,
      .list = true,
      FIELD(struct config, routes),
      .fallback = "[{path: /, respond: identity, anonymous: allow},"
                  " {path: /profile/, respond: profile, require: {scopes: [profile]}}]",
-     .more = "  - {path: /profile/, respond: profile, require: {scopes: [profile]}}\n",
+     .more = "  - {path: /profile/, respond: profile, require: {scopes: [profile]}}\n"
+             "  #- {path: /orders/*, methods: [GET], upstream: orders,"
+             " require: {scopes: [orders:read]}}\n",
      .help = "What is answered where. The most specific path wins; no route: 404."},
     {.key = "log",
      .section = &logging,
      FIELD(struct config, log),
      .help = "What is logged, and how."},
 };
-const struct section section_root = {SECTION(root_options, struct config)};
+const struct section section_root = {SECTION(root_options, struct config), .rules = rules_root};
 
 int section_find(const struct section *section, struct span key) {
     for (size_t i = 0; i < section->count; i++)

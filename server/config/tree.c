@@ -160,3 +160,10 @@ void tree_parse(struct span text, struct problems *problems, struct tree *ret) {
     }
     yaml_parser_delete(&parser);
 }
+
+const struct node *tree_find(const struct node *node, const char *key) {
+    if (!node || node->kind != NODE_MAP) return NULL;
+    for (const struct node *k = node->first; k; k = k->next ? k->next->next : NULL)
+        if (k->kind == NODE_TEXT && span_equal_text(k->text, key)) return k->next;
+    return NULL;
+}

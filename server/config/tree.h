@@ -43,4 +43,7 @@ struct tree {
 void tree_parse(struct span text, struct problems *problems, struct tree *ret);
 void tree_done(struct tree *tree);
 
+/* The value of the key, first where it is given twice; NULL where it is absent, or node no map. */
+const struct node *tree_find(const struct node *node, const char *key);
+
 #endif

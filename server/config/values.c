@@ -6,11 +6,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/ascii.h"
+#include "common/cidr.h"
 #include "common/parse.h"
 #include "common/url.h"
 #include "server/config/algorithm.h"
+#include "server/config/identity_header.h"
 #include "server/config/schema.h"
+#include "server/config/upstream_target.h"
 
+static const struct span local = SPAN_LITERAL("unix:"), passed = SPAN_LITERAL("systemd:");
 static const char DIGITS[] = "0123456789";
 static const char UPPERCASE[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 static const char LOWERCASE[] = "abcdefghijklmnopqrstuvwxyz";
@@ -183,8 +188,14 @@ static int check_host(struct span host, struct err_text *why) {
     return 0;
 }
 
+/* Its offset, or text.len where there is none. */
+static size_t last_colon(struct span text) {
+    for (size_t i = text.len; i > 0; i--)
+        if (text.ptr[i - 1] == ':') return i - 1;
+    return text.len;
+}
+
 TEXT_KIND(address) {
-    static const struct span local = SPAN_LITERAL("unix:"), passed = SPAN_LITERAL("systemd:");
     uint64_t port;
 
     if (span_starts_with(text, local)) {
@@ -203,12 +214,39 @@ TEXT_KIND(address) {
         return 0;
     }
 
-    size_t colon = text.len;
-    while (colon > 0 && text.ptr[colon - 1] != ':') colon--;
-    if (colon == 0) return err_set(why, ERR_SYNTAX, "has no port");
-    if (parse_u64(span_from(text, colon), UINT16_MAX, &port) < 0)
+    size_t colon = last_colon(text);
+    if (colon == text.len) return err_set(why, ERR_SYNTAX, "has no port");
+    if (parse_u64(span_from(text, colon + 1), UINT16_MAX, &port) < 0)
         return err_set(why, ERR_SYNTAX, "has a port that is not a number up to 65535");
-    return check_host(span_until(text, colon - 1), why);
+    return check_host(span_until(text, colon), why);
+}
+
+static bool is_loopback(struct span host) {
+    struct url url = {.host = host};
+    if (host.ptr[0] == '[') url.host = span_until(span_from(host, 1), host.len - 2);
+    /* What a name leads to is decided elsewhere, and may change. */
+    return !span_equal_nocase(host, SPAN_LITERAL("localhost")) && url_is_loopback(&url);
+}
+
+/* Health, metrics and status tell too much for a listener that everybody reaches. */
+TEXT_KIND(admin) {
+    uint64_t unused;
+    int r = address(option, text, &unused, why);
+    if (r < 0 || span_starts_with(text, local) || span_starts_with(text, passed)) return r;
+    if (!is_loopback(span_until(text, last_colon(text))))
+        return err_set(why, ERR_SYNTAX,
+                       "is no loopback address: health, metrics and status are never on a public "
+                       "listener");
+    return 0;
+}
+
+TEXT_KIND(proxies) {
+    struct cidr cidr;
+    int r = cidr_parse(text, &cidr, why);
+    if (r < 0) return r;
+    if (cidr_is_everyone(&cidr))
+        return err_set(why, ERR_SYNTAX, "would let every client say where it came from");
+    return 0;
 }
 
 /*
@@ -235,6 +273,82 @@ TEXT_KIND(path) {
     }
     return 0;
 }
+
+/* It is written into request lines, where a space or an escape would make another request of it. */
+TEXT_KIND(prefix) {
+    uint64_t unused;
+    int r = path(option, text, &unused, why);
+    if (r < 0) return r;
+    for (size_t i = 0; i < text.len; i++)
+        if (!ascii_is_alphanumeric_or(text.ptr[i], "/-._~!$&'()+,;=:@"))
+            return err_set(why, ERR_SYNTAX, "holds '%c', which no prefix may", text.ptr[i]);
+    if (text.ptr[text.len - 1] == '/') return err_set(why, ERR_SYNTAX, "ends with '/'");
+    return 0;
+}
+
+/* The target of a request: path and query (RFC 9112 section 3.2.1). */
+TEXT_KIND(check) {
+    if (!span_starts_with(text, SPAN_LITERAL("/")))
+        return err_set(why, ERR_SYNTAX, "does not start with '/'");
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] <= ' ' || text.ptr[i] >= 0x7f || strchr("#\\", text.ptr[i]))
+            return err_set(why, ERR_SYNTAX, "holds a character that no request target has");
+    return 0;
+}
+
+/* --- upstreams ------------------------------------------------------------------------------- */
+
+#define LABEL_MAX 64
+
+TEXT_KIND(label) {
+    if (text.len == 0) return err_set(why, ERR_SYNTAX, "is empty");
+    if (!holds_only(text, "0123456789-._", LOWERCASE, UPPERCASE))
+        return err_set(why, ERR_SYNTAX, "holds another character");
+    if (text.len > LABEL_MAX) return err_set(why, ERR_SYNTAX, "is longer than %d bytes", LABEL_MAX);
+    return 0;
+}
+
+TEXT_KIND(target) {
+    struct upstream_target parts;
+    return upstream_target_parse(text, &parts, why);
+}
+
+TEXT_KIND(host) {
+    if (text.len == 0 || text.len > 253 || !holds_only(text, "0123456789-._", LOWERCASE, UPPERCASE))
+        return err_set(why, ERR_SYNTAX, "is no host name");
+    return 0;
+}
+
+TEXT_KIND(header) {
+    return identity_header_check(text, why);
+}
+
+int identity_parse(struct span text, enum identity *ret, struct span *ret_claim) {
+    static const struct span claim = SPAN_LITERAL("claim:");
+    static const char *const names[] = {
+        [IDENTITY_USER] = "user",     [IDENTITY_SUBJECT] = "subject", [IDENTITY_ISSUER] = "issuer",
+        [IDENTITY_SCOPES] = "scopes", [IDENTITY_ROLES] = "roles",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (!span_equal_text(text, names[i])) continue;
+        *ret = (enum identity)i;
+        return 0;
+    }
+    if (!span_starts_with(text, claim) || text.len == claim.len) return ERR_SYNTAX;
+    *ret = IDENTITY_CLAIM;
+    *ret_claim = span_from(text, claim.len);
+    return 0;
+}
+
+TEXT_KIND(identity) {
+    enum identity what;
+    struct span claim;
+    if (identity_parse(text, &what, &claim) == 0) return 0;
+    return err_set(why, ERR_SYNTAX, "is nothing known about a caller");
+}
+
+/* --- routes ---------------------------------------------------------------------------------- */
 
 TEXT_KIND(method) {
     if (text.len == 0 || !holds_only(text, UPPERCASE, DIGITS, "!#$%&'*+-.^_`|~"))
@@ -272,3 +386,17 @@ const struct kind kind_path = {"a normal path such as /orders, or /orders/* for 
 const struct kind kind_method = {"a method such as GET", false, method};
 const struct kind kind_scope = {"a scope such as orders:read (RFC 6749 section 3.3)", false, scope};
 const struct kind kind_algorithm = {"one of: " ALGORITHM_NAMES, true, algorithm};
+const struct kind kind_admin = {
+    "a loopback address such as 127.0.0.1:8081, unix:/PATH or systemd:NAME", false, admin};
+const struct kind kind_proxies = {"an IP address or a block such as 10.0.0.0/8", false, proxies};
+const struct kind kind_label = {"a name of letters, digits and any of -_.", false, label};
+const struct kind kind_target = {
+    "http://HOST:PORT, https://HOST:PORT or unix:/PATH, with \" weight=N\" behind it or not", false,
+    target};
+const struct kind kind_host = {"a host name such as orders.internal", false, host};
+const struct kind kind_check = {"a path such as /healthz", false, check};
+const struct kind kind_prefix = {"a normal path without a slash at its end, such as /orders", false,
+                                 prefix};
+const struct kind kind_header = {"a field name such as X-Auth-User", false, header};
+const struct kind kind_identity = {"user, subject, issuer, scopes, roles or claim:NAME", false,
+                                   identity};

@@ -11,6 +11,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/span.h"
+#include "server/config/config.h"
 
 struct option;
 
@@ -29,7 +30,8 @@ struct kind {
 
 extern const struct kind kind_text, kind_name, kind_choice, kind_duration, kind_size, kind_count,
     kind_url, kind_issuer, kind_proxy, kind_file, kind_directory, kind_address, kind_path,
-    kind_method, kind_scope, kind_algorithm;
+    kind_method, kind_scope, kind_algorithm, kind_admin, kind_proxies, kind_label, kind_target,
+    kind_host, kind_check, kind_prefix, kind_header, kind_identity;
 
 #define ALGORITHM_NAMES "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA"
 
@@ -39,5 +41,11 @@ extern const struct kind kind_text, kind_name, kind_choice, kind_duration, kind_
  */
 int value_parse(const struct option *option, struct span text, uint64_t *ret,
                 struct err_text *why) MUST_CHECK;
+
+/*
+ * What the value of an identity header names: "user", "subject", "issuer", "scopes", "roles", or
+ * "claim:NAME", which sets *ret_claim to NAME, within text. ERR_SYNTAX for anything else.
+ */
+int identity_parse(struct span text, enum identity *ret, struct span *ret_claim) MUST_CHECK;
 
 #endif

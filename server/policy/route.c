@@ -23,15 +23,22 @@ static size_t best_for(const struct config *config, struct span path) {
     return best;
 }
 
+/* The methods that a route takes, one by one; NULL behind the last. */
 static const char *method_at(const struct config_route *route, size_t index) {
     if (route->methods.count)
         return index < route->methods.count ? route->methods.items[index] : NULL;
     return index < ARRAY_LEN(own_methods) ? own_methods[index] : NULL;
 }
 
+/* An upstream knows itself which methods its resources have. */
+static bool takes_all(const struct config_route *route) {
+    return *route->upstream && route->methods.count == 0;
+}
+
 /* HEAD works wherever GET does (RFC 9110 section 9.3.2). */
 static bool takes_method(const struct config_route *route, struct span method) {
     const char *own;
+    if (takes_all(route)) return true;
     for (size_t i = 0; (own = method_at(route, i)); i++) {
         if (span_equal_text(method, own)) return true;
         if (span_equal_text(method, "HEAD") && strcmp(own, "GET") == 0) return true;
@@ -53,12 +60,24 @@ enum route_found route_find(const struct config *config, struct span method, str
     return ROUTE_OTHER_METHOD;
 }
 
-void route_add_allow(const struct config *config, struct span path, struct buf *out) {
-    static const char *const known[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
-    const struct config_route *ignored;
+/* Add the method, once. */
+static void add_method(struct buf *out, const char *method) {
+    struct span rest = buf_span(out), there;
+    while (span_next(&rest, ',', &there))
+        if (span_equal_text(span_trim(there), method)) return;
+    buf_addf(out, "%s%s", out->len ? ", " : "", method);
+}
 
-    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
-        if (route_find(config, span_of(known[i]), path, &ignored) != ROUTE_FOUND) continue;
-        buf_addf(out, "%s%s", out->len ? ", " : "", known[i]);
+void route_add_allow(const struct config *config, struct span path, struct buf *out) {
+    size_t best = best_for(config, path);
+
+    for (size_t i = 0; i < config->route_count && best; i++) {
+        const struct config_route *route = &config->routes[i];
+        const char *method;
+        if (specificity(route) != best || !matches_path(route, path) || takes_all(route)) continue;
+        for (size_t k = 0; (method = method_at(route, k)); k++) {
+            add_method(out, method);
+            if (strcmp(method, "GET") == 0) add_method(out, "HEAD");
+        }
     }
 }

@@ -1,11 +1,13 @@
 #include "tests/unit/server/config/texts.h"
 
 /* The environment of one case; NULL means not set. */
-static void set(const char *issuer, const char *audience, const char *scopes, const char *listen) {
+static void set_admin(const char *issuer, const char *audience, const char *scopes,
+                      const char *listen, const char *admin) {
     const char *const values[][2] = {{"OIDC_ISSUER", issuer},
                                      {"OIDC_AUDIENCE", audience},
                                      {"OIDC_SCOPES", scopes},
-                                     {"BEARERD_LISTEN", listen}};
+                                     {"BEARERD_LISTEN", listen},
+                                     {"BEARERD_ADMIN", admin}};
     unsetenv("STATE_DIRECTORY");
     for (size_t i = 0; i < ARRAY_LEN(values); i++) {
         if (values[i][1])
@@ -13,6 +15,10 @@ static void set(const char *issuer, const char *audience, const char *scopes, co
         else
             unsetenv(values[i][0]);
     }
+}
+
+static void set(const char *issuer, const char *audience, const char *scopes, const char *listen) {
+    set_admin(issuer, audience, scopes, listen, NULL);
 }
 
 static struct config *read_good(void) {
@@ -52,6 +58,7 @@ TEST(two_variables_are_enough) {
     ck_assert_uint_eq(config->issuers[0].algorithms, ALG_ALL);
     ck_assert_uint_eq(config->listen_count, 1);
     ck_assert_str_eq(config->listen[0].address, "127.0.0.1:8080");
+    ck_assert_str_eq(config->admin_address, "");
     ck_assert_uint_eq(config->route_count, 2);
     ck_assert_str_eq(config->routes[0].path, "/");
     ck_assert_str_eq(config->routes[1].path, "/profile/");
@@ -88,6 +95,34 @@ TEST(nothing_in_a_value_can_end_it) {
     ck_assert_str_eq(config->issuers[0].audiences.items[2], "{*x");
     ck_assert_str_eq(config->issuers[0].scopes.items[1], "&z");
     config_unref(config);
+}
+
+TEST(the_admin_address_is_set_where_it_is_wanted) {
+    static const char *const cases[][2] = {{NULL, ""},
+                                           {"", ""},
+                                           {"127.0.0.1:8081", "127.0.0.1:8081"},
+                                           {"unix:/run/admin", "unix:/run/admin"}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        set_admin("https://idp.example", "api", NULL, NULL, cases[i][0]);
+        struct config *config = read_good();
+        ck_assert_str_eq(config->admin_address, cases[i][1]);
+        ck_assert_str_eq(config->listen[0].address, "127.0.0.1:8080");
+        config_unref(config);
+    }
+}
+
+TEST(an_admin_address_for_everyone_or_for_two_is_refused_under_its_name) {
+    set_admin("https://idp.example", "api", NULL, NULL, "0.0.0.0:8081");
+    expect_refused(
+        "f: BEARERD_ADMIN: \"0.0.0.0:8081\" is no loopback address: health, metrics and status are "
+        "never on a public listener; write a loopback address such as 127.0.0.1:8081, unix:/PATH "
+        "or systemd:NAME\n");
+    set_admin("https://idp.example", "api", NULL, "[::1]:80", "[::1]:80");
+    expect_refused("f: BEARERD_ADMIN: [::1]:80 is an address of listen too; write another one for "
+                   "admin\n");
+    set_admin("https://idp.example", "api", NULL, NULL, "127.0.0.1:8081\n");
+    expect_refused("f: BEARERD_ADMIN: holds a byte that is not printable ASCII; write such a value "
+                   "in a configuration file\n");
 }
 
 TEST(what_is_required_is_named) {

@@ -21,13 +21,15 @@ static char *describe(struct config *config) {
     const struct config_limits *limits = &config->limits;
     ck_assert_uint_eq(config->listen_count, 1);
     ck_assert_uint_eq(config->issuer_count, 1);
-    ck_assert_uint_eq(config->route_count, 2);
+    ck_assert_uint_ge(config->route_count, 2);
+    ck_assert_uint_eq(config->identity_header_count, 5);
 
 #define U "%" PRIu64 " "
 #define D "%" PRId64 " "
     char *text = scratch_text(
         "%s|%s|%s|%u|%s|%s|" U U D D U U D "|%s|%s|%s|" D D U "|%s|%d %x|%s|%s|%s|%d|" D D D D D
-        "|%d|%zu %zu %zu %zu|%s %zu %d %d %zu|%s %zu %d %d %zu|%d %d %d",
+        "|%d|%zu %zu %zu %zu|%s %zu %d %d %zu|%s %zu %d %d %zu|%d %d %d|%s %zu " U
+        "|%s %s %s %s|%s %s %s %d %d|%s %s %s " D,
         config->listen[0].address, config->listen[0].tls_certificate,
         config->listen[0].tls_private_key, config->workers, config->state_directory, config->realm,
         limits->header, limits->token, limits->header_timeout, limits->idle_timeout,
@@ -42,12 +44,41 @@ static char *describe(struct config *config) {
         config->routes[0].methods.count, config->routes[0].respond, config->routes[0].anonymous,
         config->routes[0].scopes.count, config->routes[1].path, config->routes[1].methods.count,
         config->routes[1].respond, config->routes[1].anonymous, config->routes[1].scopes.count,
-        config->log.format, config->log.level, config->log.access);
-#undef U
-#undef D
+        config->log.format, config->log.level, config->log.access, config->admin_address,
+        config->trusted_proxies.count, config->token_cache_entries,
+        config->identity_headers[0].header, config->identity_headers[0].value,
+        config->identity_headers[4].header, config->identity_headers[4].value,
+        config->routes[0].upstream, config->routes[0].strip_prefix, config->routes[0].add_prefix,
+        config->routes[0].forward_token, config->routes[0].close_at_expiry,
+        config->assertion.header, config->assertion.private_key, config->assertion.issuer,
+        config->assertion.lifetime);
     config_unref(config);
     return text;
 }
+
+/* The same of its one upstream and the route to it. */
+static char *describe_upstream(struct config *config) {
+    ck_assert_uint_eq(config->upstream_count, 1);
+    ck_assert_uint_eq(config->route_count, 3);
+    const struct config_upstream *upstream = &config->upstreams[0];
+    const struct config_route *route = &config->routes[2];
+
+    char *text = scratch_text(
+        "%s|%s %zu|%d %d|%s %s %s %s|" D D D D U D "|" U D "%s " D D U U "|%d|%s %s %zu %s %s",
+        upstream->name, upstream->targets.items[0], upstream->targets.count, upstream->balance,
+        upstream->host, upstream->tls.ca_file, upstream->tls.certificate, upstream->tls.private_key,
+        upstream->tls.server_name, upstream->timeouts.connect, upstream->timeouts.first_byte,
+        upstream->timeouts.between_bytes, upstream->timeouts.total,
+        upstream->keep_alive.connections, upstream->keep_alive.idle_timeout,
+        upstream->health.max_fails, upstream->health.retry_after, upstream->health.path,
+        upstream->health.interval, upstream->health.timeout, upstream->health.unhealthy_after,
+        upstream->health.healthy_after, upstream->assertion, route->path, route->upstream,
+        route->methods.count, route->methods.items[0], route->scopes.items[0]);
+    config_unref(config);
+    return text;
+}
+#undef U
+#undef D
 
 static const struct span minimal =
     SPAN_LITERAL("issuers: [{issuer: \"https://idp.example.com/realms/main\", "
@@ -74,7 +105,8 @@ TEST(the_example_is_at_the_defaults) {
     free(text);
 }
 
-TEST(every_line_that_is_commented_out_loads_too_and_changes_nothing) {
+/* The example with every option that is commented out in force. buf_done() it. */
+static struct buf example_in_force(void) {
     char *text = example();
     struct span rest = span_of(text), line;
     struct buf all = buf_make(64 * 1024);
@@ -92,15 +124,43 @@ TEST(every_line_that_is_commented_out_loads_too_and_changes_nothing) {
         buf_add_char(&all, '\n');
     }
     ck_assert(buf_ok(&all));
-    ck_assert_uint_gt(count, 30);
+    ck_assert_uint_gt(count, 70);
+    free(text);
+    return all;
+}
 
+TEST(every_line_that_is_commented_out_loads_too_and_changes_nothing) {
+    struct buf all = example_in_force();
     char *shown = describe(parse_good(buf_span(&all)));
     char *defaults = describe(parse_good(minimal));
     ck_assert_str_eq(shown, defaults);
     free(shown);
     free(defaults);
     buf_done(&all);
+}
+
+TEST(upstreams_are_shown_and_not_in_force) {
+    char *text = example();
+    struct config *config = parse_good(span_of(text));
+    ck_assert_uint_eq(config->upstream_count, 0);
+    ck_assert_uint_eq(config->route_count, 2);
+    config_unref(config);
     free(text);
+
+    struct buf all = example_in_force();
+    char *shown = describe_upstream(parse_good(buf_span(&all)));
+    char *defaults = describe_upstream(
+        parse_good(SPAN_LITERAL("issuers: [{issuer: \"https://a\", audiences: [b]}]\n"
+                                "upstreams: [{name: orders, targets: [http://127.0.0.1:9001]}]\n"
+                                "routes:\n"
+                                "  - {path: /, respond: identity}\n"
+                                "  - {path: /profile/, respond: profile}\n"
+                                "  - {path: /orders/*, methods: [GET], upstream: orders,"
+                                " require: {scopes: [orders:read]}}\n")));
+    ck_assert_str_eq(shown, defaults);
+    free(shown);
+    free(defaults);
+    buf_done(&all);
 }
 
 TEST(no_line_is_wider_than_a_screen) {

@@ -2,6 +2,21 @@
 
 #define S(text) SPAN_LITERAL(text)
 
+/* "header=value,..." */
+static void expect_identity(const struct config *config, const char *expected) {
+    char text[512] = "";
+    size_t len = 0;
+    for (size_t i = 0; i < config->identity_header_count; i++)
+        len +=
+            (size_t)snprintf(text + len, sizeof text - len, "%s%s=%s", i ? "," : "",
+                             config->identity_headers[i].header, config->identity_headers[i].value);
+    ck_assert_str_eq(text, expected);
+}
+
+#define IDENTITY                                                                                   \
+    "X-Auth-User=user,X-Auth-Subject=subject,X-Auth-Issuer=issuer,X-Auth-Scopes=scopes,"           \
+    "X-Auth-Roles=roles"
+
 static void expect_strings(const struct strings *found, const char *expected) {
     char text[512] = "";
     size_t len = 0;
@@ -23,6 +38,15 @@ TEST(a_minimal_file_gets_every_default) {
     ck_assert_uint_ge(config->workers, 1);
     ck_assert_str_eq(config->state_directory, "");
     ck_assert_str_eq(config->realm, "bearerd");
+    ck_assert_str_eq(config->admin_address, "");
+    expect_strings(&config->trusted_proxies, "");
+    ck_assert_uint_eq(config->token_cache_entries, 65536);
+    ck_assert_uint_eq(config->upstream_count, 0);
+    expect_identity(config, IDENTITY);
+    ck_assert_str_eq(config->assertion.header, "X-Auth-Assertion");
+    ck_assert_str_eq(config->assertion.private_key, "");
+    ck_assert_str_eq(config->assertion.issuer, "bearerd");
+    ck_assert_int_eq(config->assertion.lifetime, 60000);
 
     ck_assert_uint_eq(config->limits.header, 32 * 1024);
     ck_assert_uint_eq(config->limits.token, 16 * 1024);
@@ -68,6 +92,135 @@ TEST(an_issuer_gets_every_default) {
     expect_strings(&issuer->user_claims, "email,sub");
     expect_strings(&issuer->scope_claims, "scope,scp");
     expect_strings(&issuer->role_claims, "roles,groups,realm_access.roles");
+    config_unref(config);
+}
+
+TEST(an_upstream_gets_every_default) {
+    struct config *config =
+        parse_good(S(ISSUER "upstreams: [{name: orders, targets: [http://127.0.0.1:9001]}]\n"
+                            "routes: [{path: /orders/*, upstream: orders}]\n"));
+    ck_assert_uint_eq(config->upstream_count, 1);
+    const struct config_upstream *upstream = &config->upstreams[0];
+
+    ck_assert_str_eq(upstream->name, "orders");
+    expect_strings(&upstream->targets, "http://127.0.0.1:9001");
+    ck_assert_int_eq(upstream->balance, BALANCE_ROUND_ROBIN);
+    ck_assert_int_eq(upstream->host, HOST_CLIENT);
+    ck_assert_str_eq(upstream->tls.ca_file, "");
+    ck_assert_str_eq(upstream->tls.certificate, "");
+    ck_assert_str_eq(upstream->tls.private_key, "");
+    ck_assert_str_eq(upstream->tls.server_name, "");
+    ck_assert_int_eq(upstream->timeouts.connect, 5000);
+    ck_assert_int_eq(upstream->timeouts.first_byte, 60000);
+    ck_assert_int_eq(upstream->timeouts.between_bytes, 60000);
+    ck_assert_int_eq(upstream->timeouts.total, 0);
+    ck_assert_uint_eq(upstream->keep_alive.connections, 64);
+    ck_assert_int_eq(upstream->keep_alive.idle_timeout, 30000);
+    ck_assert_uint_eq(upstream->health.max_fails, 3);
+    ck_assert_int_eq(upstream->health.retry_after, 10000);
+    ck_assert_str_eq(upstream->health.path, "");
+    ck_assert_int_eq(upstream->health.interval, 5000);
+    ck_assert_int_eq(upstream->health.timeout, 2000);
+    ck_assert_uint_eq(upstream->health.unhealthy_after, 2);
+    ck_assert_uint_eq(upstream->health.healthy_after, 2);
+    ck_assert(!upstream->assertion);
+
+    const struct config_route *route = &config->routes[0];
+    ck_assert_int_eq(route->respond, RESPOND_NONE);
+    ck_assert_str_eq(route->upstream, "orders");
+    ck_assert_str_eq(route->strip_prefix, "");
+    ck_assert_str_eq(route->add_prefix, "");
+    ck_assert(!route->forward_token);
+    ck_assert(route->close_at_expiry);
+    ck_assert(!route->anonymous);
+    expect_strings(&route->methods, "");
+    config_unref(config);
+}
+
+TEST(every_option_of_upstreams_can_be_set) {
+    struct config *config = parse_good(
+        S(ISSUER
+          "admin: {address: \"127.0.0.1:8081\"}\n"
+          "trusted_proxies: [127.0.0.1, 10.0.0.0/8]\n"
+          "token_cache: {entries: 0}\n"
+          "upstreams:\n"
+          "  - {name: first, targets: [unix:/run/x]}\n"
+          "  - name: orders\n"
+          "    targets: [https://a, https://b:8443 weight=3]\n"
+          "    balance: least_connections\n"
+          "    host: target\n"
+          "    tls: {ca_file: /etc/passwd, certificate: /etc/group, private_key: /etc/hosts,\n"
+          "          server_name: orders.internal}\n"
+          "    timeouts: {connect: 10ms, first_byte: 1d, between_bytes: 3s, total: 30d}\n"
+          "    keep_alive: {connections: 0, idle_timeout: 100ms}\n"
+          "    health: {max_fails: 0, retry_after: 1h, path: /healthz?a, interval: 1s,\n"
+          "             timeout: 5m, unhealthy_after: 1, healthy_after: 100}\n"
+          "    assertion: true\n"
+          "identity_headers:\n"
+          "  - {header: Remote-User, value: user}\n"
+          "  - {header: X-Tenant, value: claim:tenant.id}\n"
+          "assertion: {header: X-Signed, private_key: /etc/passwd, issuer: gate, lifetime: 1h}\n"
+          "routes:\n"
+          "  - {path: /orders/*, methods: [PUT], upstream: orders, strip_prefix: /orders,\n"
+          "     add_prefix: /v1, forward_token: true, close_at_expiry: false}\n"));
+
+    ck_assert_str_eq(config->admin_address, "127.0.0.1:8081");
+    expect_strings(&config->trusted_proxies, "127.0.0.1,10.0.0.0/8");
+    ck_assert_uint_eq(config->token_cache_entries, 0);
+    ck_assert_uint_eq(config->upstream_count, 2);
+    expect_strings(&config->upstreams[0].targets, "unix:/run/x");
+    ck_assert_int_eq(config->upstreams[0].host, HOST_CLIENT);
+
+    const struct config_upstream *upstream = &config->upstreams[1];
+    ck_assert_str_eq(upstream->name, "orders");
+    expect_strings(&upstream->targets, "https://a,https://b:8443 weight=3");
+    ck_assert_int_eq(upstream->balance, BALANCE_LEAST_CONNECTIONS);
+    ck_assert_int_eq(upstream->host, HOST_TARGET);
+    ck_assert_str_eq(upstream->tls.ca_file, "/etc/passwd");
+    ck_assert_str_eq(upstream->tls.certificate, "/etc/group");
+    ck_assert_str_eq(upstream->tls.private_key, "/etc/hosts");
+    ck_assert_str_eq(upstream->tls.server_name, "orders.internal");
+    ck_assert_int_eq(upstream->timeouts.connect, 10);
+    ck_assert_int_eq(upstream->timeouts.first_byte, 86400000);
+    ck_assert_int_eq(upstream->timeouts.between_bytes, 3000);
+    ck_assert_int_eq(upstream->timeouts.total, INT64_C(30) * 86400000);
+    ck_assert_uint_eq(upstream->keep_alive.connections, 0);
+    ck_assert_int_eq(upstream->keep_alive.idle_timeout, 100);
+    ck_assert_uint_eq(upstream->health.max_fails, 0);
+    ck_assert_int_eq(upstream->health.retry_after, 3600000);
+    ck_assert_str_eq(upstream->health.path, "/healthz?a");
+    ck_assert_int_eq(upstream->health.interval, 1000);
+    ck_assert_int_eq(upstream->health.timeout, 300000);
+    ck_assert_uint_eq(upstream->health.unhealthy_after, 1);
+    ck_assert_uint_eq(upstream->health.healthy_after, 100);
+    ck_assert(upstream->assertion);
+
+    expect_identity(config, "Remote-User=user,X-Tenant=claim:tenant.id");
+    ck_assert_str_eq(config->assertion.header, "X-Signed");
+    ck_assert_str_eq(config->assertion.private_key, "/etc/passwd");
+    ck_assert_str_eq(config->assertion.issuer, "gate");
+    ck_assert_int_eq(config->assertion.lifetime, 3600000);
+    const struct config_route *route = &config->routes[0];
+    expect_strings(&route->methods, "PUT");
+    ck_assert_str_eq(route->upstream, "orders");
+    ck_assert_str_eq(route->strip_prefix, "/orders");
+    ck_assert_str_eq(route->add_prefix, "/v1");
+    ck_assert(route->forward_token);
+    ck_assert(!route->close_at_expiry);
+    config_unref(config);
+}
+
+TEST(an_empty_list_of_identity_headers_is_none_of_them) {
+    struct config *config = parse_good(S(ISSUER "identity_headers: []\n"
+                                                "upstreams: []\n"
+                                                "trusted_proxies: []\n"));
+    expect_identity(config, "");
+    ck_assert_uint_eq(config->upstream_count, 0);
+    expect_strings(&config->trusted_proxies, "");
+    config_unref(config);
+
+    config = parse_good(S(ISSUER "realm: x\n"));
+    expect_identity(config, IDENTITY);
     config_unref(config);
 }
 
@@ -196,12 +349,21 @@ TEST(blank_values_and_empty_sections_mean_the_default) {
                                          "    jwks_uri: \"\"\n"
                                          "    jwks_file: ''\n"
                                          "    discovery: \"\"\n"
+                                         "admin: {address: \"\"}\n"
+                                         "token_cache:\n"
+                                         "assertion: {private_key: ''}\n"
+                                         "upstreams:\n"
+                                         "  - {name: a, targets: [http://a], tls: , health: {path: "
+                                         "\"\"}, timeouts: ~}\n"
                                          "routes: [{path: /, respond: identity, require: }]\n"
                                          "log: ~\n"));
     ck_assert_uint_eq(config->limits.header, 32 * 1024);
     ck_assert_int_eq(config->fetch.timeout, 10000);
     ck_assert_str_eq(config->issuers[0].discovery, "https://idp/.well-known/openid-configuration");
     ck_assert_uint_eq(config->routes[0].scopes.count, 0);
+    ck_assert_uint_eq(config->token_cache_entries, 65536);
+    ck_assert_int_eq(config->upstreams[0].timeouts.connect, 5000);
+    ck_assert_str_eq(config->upstreams[0].health.path, "");
     ck_assert(config->log.access);
     config_unref(config);
 }

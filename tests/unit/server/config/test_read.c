@@ -95,6 +95,29 @@ TEST(a_star_at_the_end_of_a_path_becomes_a_subtree) {
     config_unref(config);
 }
 
+TEST(routes_know_where_their_upstream_stands) {
+    struct config *config = parse_good(S(ISSUER "upstreams:\n"
+                                                "  - {name: a, targets: [http://a]}\n"
+                                                "  - {name: ab, targets: [http://b]}\n"
+                                                "routes:\n"
+                                                "  - {path: /1, upstream: ab}\n"
+                                                "  - {path: /2/*, upstream: a}\n"
+                                                "  - {path: /3, respond: profile}\n"));
+    static const size_t expected[] = {1, 0, UPSTREAM_NONE};
+    for (size_t i = 0; i < ARRAY_LEN(expected); i++)
+        ck_assert_uint_eq(config->routes[i].upstream_index, expected[i]);
+    ck_assert_int_eq(config->routes[0].respond, RESPOND_NONE);
+    ck_assert_int_eq(config->routes[1].respond, RESPOND_NONE);
+    ck_assert_int_eq(config->routes[2].respond, RESPOND_PROFILE);
+    ck_assert(config->routes[1].subtree);
+    config_unref(config);
+
+    config = parse_good(S(ISSUER));
+    ck_assert_uint_eq(config->routes[0].upstream_index, UPSTREAM_NONE);
+    ck_assert_uint_eq(config->routes[1].upstream_index, UPSTREAM_NONE);
+    config_unref(config);
+}
+
 TEST(a_byte_order_mark_is_no_part_of_the_text) {
     config_unref(parse_good(S("\xef\xbb\xbf" ISSUER)));
     expect_report(S("\xef\xbb\xbf"

@@ -183,3 +183,309 @@ TEST(a_rule_is_silent_where_a_value_is_unsound) {
     };
     expect_reports(cases, ARRAY_LEN(cases));
 }
+
+/* Line 2; what a test is about starts in line 3. */
+#define ORDERS ISSUER "upstreams: [{name: orders, targets: [\"http://a\"]}]\n"
+
+TEST(a_route_responds_or_has_an_upstream) {
+    static const char neither[] =
+        "f:3:10: respond: missing, and upstream too, so nothing would answer; give one of them\n";
+    static const struct bad_yaml cases[] = {
+        {S(ORDERS "routes: [{path: /}]\n"), neither},
+        {S(ORDERS "routes: [{path: /, respond: \"\", upstream: \"\"}]\n"), neither},
+        {S(ORDERS "routes: [{path: /, strip_prefix: /a, forward_token: true}]\n"), neither},
+        {S(ORDERS "routes: [{path: /, upstream: orders, respond: identity}]\n"),
+         "f:3:30: upstream: contradicts respond: a request is answered in one place; keep one of "
+         "them\n"},
+        {S(ORDERS "routes: [{path: /, upstream: orders, respond: redirect}]\n"),
+         "f:3:30: upstream: contradicts respond: a request is answered in one place; keep one of "
+         "them\n"
+         "f:3:47: respond: \"redirect\" is not known here; write one of: identity, profile\n"},
+    };
+    expect_reports(cases, ARRAY_LEN(cases));
+    config_unref(parse_good(S(ORDERS "routes: [{path: /, upstream: orders, respond: \"\"},"
+                                     " {path: /a, respond: identity, upstream: \"\"}]\n")));
+}
+
+TEST(what_is_about_forwarding_needs_an_upstream) {
+    static const char fault[] = "given without upstream, and what respond answers is not "
+                                "forwarded; give upstream, or leave it out";
+    static const char *const keys[][2] = {{"strip_prefix", "/a"},
+                                          {"add_prefix", "/a"},
+                                          {"forward_token", "true"},
+                                          {"close_at_expiry", "false"}};
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        char yaml[256], report[256];
+        int len = snprintf(yaml, sizeof yaml,
+                           ISSUER "routes: [{path: /a, respond: identity,\n  %s: %s}]\n",
+                           keys[i][0], keys[i][1]);
+        snprintf(report, sizeof report, "f:3:%zu: %s: %s\n", strlen(keys[i][0]) + 5, keys[i][0],
+                 fault);
+        expect_report((struct span){yaml, (size_t)len}, report);
+        len = snprintf(yaml, sizeof yaml, ORDERS "routes: [{path: /a, upstream: orders, %s: %s}]\n",
+                       keys[i][0], keys[i][1]);
+        config_unref(parse_good((struct span){yaml, (size_t)len}));
+    }
+}
+
+TEST(at_its_default_it_may_be_told_anywhere) {
+    config_unref(parse_good(S(ISSUER "routes: [{path: /a, respond: identity, strip_prefix: \"\","
+                                     " add_prefix: \"\", forward_token: false,"
+                                     " close_at_expiry: true}]\n")));
+}
+
+TEST(a_prefix_to_strip_is_the_start_of_the_path_up_to_a_slash) {
+    static const struct {
+        const char *path, *prefix;
+        bool fine;
+    } cases[] = {
+        {"/orders/*", "/orders", true},
+        {"/orders", "/orders", true},
+        {"/orders/", "/orders", true},
+        {"/orders/new/*", "/orders", true},
+        {"/orders/new/*", "/orders/new", true},
+        {"/orders/*", "/order", false},
+        {"/orders2/*", "/orders", false},
+        {"/orders2", "/orders", false},
+        {"/orders/*", "/orders/new", false},
+        {"/orders/*", "/Orders", false},
+        {"/*", "/orders", false},
+        {"/", "/orders", false},
+        {"/orders.new", "/orders", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char yaml[256], report[256];
+        int len = snprintf(yaml, sizeof yaml,
+                           ORDERS "routes: [{path: %s, upstream: orders,\n  strip_prefix: %s}]\n",
+                           cases[i].path, cases[i].prefix);
+        struct span text = {yaml, (size_t)len};
+        snprintf(report, sizeof report,
+                 "f:4:17: strip_prefix: %s is not what the path %s starts with; write its first "
+                 "segments, without the slash behind them\n",
+                 cases[i].prefix, cases[i].path);
+        if (cases[i].fine)
+            config_unref(parse_good(text));
+        else
+            expect_report(text, report);
+    }
+}
+
+TEST(a_route_names_an_upstream_that_exists) {
+    static const struct bad_yaml cases[] = {
+        {S(ORDERS "routes: [{path: /, upstream: ordres}]\n"),
+         "f:3:30: upstream: \"ordres\" is no upstream; did you mean \"orders\"?\n"},
+        {S(ORDERS "routes: [{path: /, upstream: Orders}, {path: /b, upstream: order}]\n"),
+         "f:3:30: upstream: \"Orders\" is no upstream; did you mean \"orders\"?\n"
+         "f:3:60: upstream: \"order\" is no upstream; did you mean \"orders\"?\n"},
+        {S(ORDERS "routes: [{path: /, upstream: payments}]\n"),
+         "f:3:30: upstream: \"payments\" is no upstream; the upstreams here are: orders\n"},
+        {S(ISSUER "upstreams: [{name: a, targets: [\"http://a\"]}, {name: b, targets: "
+                  "[\"http://b\"]}]\n"
+                  "routes: [{path: /, upstream: orders}]\n"),
+         "f:3:30: upstream: \"orders\" is no upstream; the upstreams here are: a, b\n"},
+        {S(ISSUER "routes: [{path: /, upstream: orders}]\n"),
+         "f:2:30: upstream: \"orders\" is no upstream; write an entry for it under upstreams\n"},
+        {S(ISSUER "routes: [{path: /, upstream: orders}]\n"
+                  "upstreams: []\n"),
+         "f:2:30: upstream: \"orders\" is no upstream; write an entry for it under upstreams\n"},
+    };
+    expect_reports(cases, ARRAY_LEN(cases));
+}
+
+TEST(of_many_upstreams_the_first_are_named) {
+    char yaml[4096] = ISSUER "upstreams:\n", report[4096] = "";
+    size_t len = strlen(yaml);
+    size_t said = (size_t)sprintf(report, "f:27:30: upstream: \"orders\" is no upstream; the "
+                                          "upstreams here are: ");
+    for (int i = 0; i < 24; i++) {
+        len += (size_t)sprintf(yaml + len, "  - {name: u%02d, targets: [http://a]}\n", i);
+        if (i < 20) said += (size_t)sprintf(report + said, "u%02d, ", i);
+    }
+    len += (size_t)sprintf(yaml + len, "routes: [{path: /, upstream: orders}]\n");
+    strcat(report, "...\n");
+    expect_report((struct span){yaml, len}, report);
+
+    sprintf(yaml + len - strlen("orders}]\n"), "u_23}]\n");
+    expect_report(span_of(yaml),
+                  "f:27:30: upstream: \"u_23\" is no upstream; did you mean \"u23\"?\n");
+}
+
+TEST(an_upstream_that_no_route_uses_is_fine) {
+    config_unref(parse_good(S(ORDERS)));
+    config_unref(parse_good(S(ISSUER "routes: [{path: /, upstream: orders}]\n"
+                                     "upstreams: [{name: orders, targets: [\"http://a\"]}]\n")));
+}
+
+TEST(upstreams_have_names_of_their_own) {
+    expect_report(S(ISSUER "upstreams:\n"
+                           "  - {name: a, targets: [\"http://a\"]}\n"
+                           "  - {name: A, targets: [\"http://a\"]}\n"
+                           "  - {name: a, targets: [\"http://b\"]}\n"),
+                  "f:5:12: name: already given in line 3; keep one upstream of that name\n");
+}
+
+#define FILES "certificate: /etc/passwd, private_key: /etc/passwd"
+
+TEST(tls_to_an_upstream_needs_an_https_target_and_both_files) {
+    static const char plain[] = "no target is https, so nothing would be encrypted; write https:// "
+                                "targets or leave tls out";
+    static const struct {
+        const char *targets, *tls, *report;
+    } cases[] = {
+        {"\"https://a\"", FILES, NULL},
+        {"\"http://a\", \"https://b\"", "ca_file: /etc/passwd", NULL},
+        {"\"http://a\"", "", NULL},
+        {"\"http://a\"", "ca_file: \"\", server_name: \"\"", NULL},
+        {"\"http://a\"", "ca_file: /etc/passwd", plain},
+        {"\"unix:/a\", \"http://b\"", "server_name: b", plain},
+        {"\"http://a\"", FILES, plain},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char yaml[512], report[512];
+        int len = snprintf(yaml, sizeof yaml,
+                           ISSUER "upstreams:\n  - name: a\n    targets: [%s]\n    tls: {%s}\n",
+                           cases[i].targets, cases[i].tls);
+        struct span text = {yaml, (size_t)len};
+        snprintf(report, sizeof report, "f:5:10: tls: %s\n", cases[i].report);
+        if (cases[i].report)
+            expect_report(text, report);
+        else
+            config_unref(parse_good(text));
+    }
+    expect_report(S(ISSUER "upstreams: [{name: a, targets: [\"https://a\"], tls: {certificate: "
+                           "/etc/passwd}}]\n"),
+                  "f:2:66: certificate: given without private_key; give both or neither\n");
+    expect_report(S(ISSUER "upstreams: [{name: a, targets: [\"https://a\"], tls: {private_key: "
+                           "/etc/passwd}}]\n"),
+                  "f:2:66: private_key: given without certificate; give both or neither\n");
+}
+
+TEST(an_upstream_takes_every_method_beside_what_responds) {
+    static const char twice[] =
+        "f:5:12: path: the route in line 4 has this path and method already; keep one\n";
+    static const struct {
+        const char *first, *second;
+        bool fine;
+    } cases[] = {
+        {"respond: identity", "upstream: orders", false},
+        {"upstream: orders", "respond: identity", false},
+        {"upstream: orders", "upstream: orders", false},
+        {"upstream: orders", "upstream: orders, methods: [POST]", false},
+        {"upstream: orders, methods: [POST]", "upstream: orders", false},
+        {"upstream: orders, methods: []", "respond: identity, methods: [HEAD]", false},
+        {"respond: identity", "upstream: orders, methods: [POST, GET]", false},
+        {"upstream: orders, methods: [PUT, POST]", "upstream: orders, methods: [POST]", false},
+        {"respond: identity", "upstream: orders, methods: [POST, PUT]", true},
+        {"upstream: orders, methods: [POST]", "respond: identity", true},
+        {"upstream: orders, methods: [POST]", "upstream: orders, methods: [PUT, GET]", true},
+        {"upstream: orders, methods: [POST]", "respond: identity, methods: [GET]", true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char yaml[512];
+        int len =
+            snprintf(yaml, sizeof yaml, ORDERS "routes:\n  - {path: /, %s}\n  - {path: /, %s}\n",
+                     cases[i].first, cases[i].second);
+        struct span text = {yaml, (size_t)len};
+        if (cases[i].fine)
+            config_unref(parse_good(text));
+        else
+            expect_report(text, twice);
+    }
+}
+
+TEST(an_upstream_may_have_any_method) {
+    config_unref(parse_good(
+        S(ORDERS "routes: [{path: /, upstream: orders, methods: [DELETE, PROPFIND, X-1]}]\n")));
+}
+
+TEST(identity_headers_are_fields_of_their_own) {
+    static const struct bad_yaml cases[] = {
+        {S(ISSUER "identity_headers:\n"
+                  "  - {header: X-Auth-User, value: user}\n"
+                  "  - {header: X-Auth-Users, value: user}\n"
+                  "  - {header: x_auth.USER, value: subject}\n"
+                  "  - {header: X-Auth-User, value: user}\n"),
+         "f:5:14: header: the same field as in line 3, as only letters and digits tell them apart; "
+         "keep one\n"
+         "f:6:14: header: the same field as in line 3, as only letters and digits tell them apart; "
+         "keep one\n"},
+    };
+    expect_reports(cases, ARRAY_LEN(cases));
+}
+
+TEST(the_assertion_is_in_a_field_of_its_own) {
+    static const struct bad_yaml cases[] = {
+        {S(ISSUER "identity_headers: [{header: X, value: user}, {header: Y-Z, value: user}]\n"
+                  "assertion: {header: y_z}\n"),
+         "f:3:21: header: y_z would carry both an identity and the assertion; write another "
+         "name\n"},
+        {S(ISSUER "assertion: {header: X-Auth-Roles}\n"),
+         "f:2:21: header: X-Auth-Roles would carry both an identity and the assertion; write "
+         "another name\n"},
+        {S(ISSUER "identity_headers: [{header: X_AUTH_ASSERTION, value: user}]\n"),
+         "f:2:29: header: X_AUTH_ASSERTION would carry both an identity and the assertion; write "
+         "another name\n"},
+    };
+    expect_reports(cases, ARRAY_LEN(cases));
+    config_unref(parse_good(S(ISSUER "identity_headers: []\nassertion: {header: X-Auth-Roles}\n")));
+    config_unref(parse_good(S(ISSUER "identity_headers: [{header: X-Auth-Assertion, value: user}]\n"
+                                     "assertion: {header: X-Signed}\n")));
+}
+
+TEST(the_admin_listener_has_an_address_of_its_own) {
+    static const struct bad_yaml cases[] = {
+        {S(ISSUER "admin: {address: \"127.0.0.1:8080\"}\n"),
+         "f:2:18: address: 127.0.0.1:8080 is an address of listen too, by default; write another "
+         "one for admin\n"},
+        {S(ISSUER "admin: {address: systemd:web}\n"
+                  "listen: [{address: \"a:1\"}, {address: systemd:web}]\n"),
+         "f:2:18: address: systemd:web is an address of listen too; write another one for admin\n"},
+    };
+    expect_reports(cases, ARRAY_LEN(cases));
+    config_unref(parse_good(S(ISSUER "listen: [{address: \"127.0.0.1:0\"}]\n"
+                                     "admin: {address: \"127.0.0.1:0\"}\n")));
+    config_unref(parse_good(S(ISSUER "listen: [{address: \"127.0.0.1:8081\"}]\n"
+                                     "admin: {address: \"127.0.0.1:8080\"}\n")));
+}
+
+TEST(a_rule_about_upstreams_is_silent_where_a_value_is_unsound) {
+    static const struct bad_yaml cases[] = {
+        {S(ISSUER "upstreams: orders\n"
+                  "routes: [{path: /, upstream: orders}]\n"),
+         "f:2:12: upstreams: a single value is not enough; write a list of entries such as {name: "
+         "orders, targets: [http://127.0.0.1:9001]}\n"},
+        {S(ISSUER "upstreams: [{name: \"a b\", targets: [\"http://a\"]}]\n"
+                  "routes: [{path: /, upstream: a_b}]\n"),
+         "f:2:20: name: \"a b\" holds another character; write a name of letters, digits and any "
+         "of -_.\n"},
+        {S(ISSUER "upstreams: [{targets: [\"http://a\"]}]\n"
+                  "routes: [{path: /, upstream: a}]\n"),
+         "f:2:13: name: required, but missing; write a name of letters, digits and any of -_.\n"},
+        {S(ORDERS "routes: [{path: /, upstream: [a]}, {path: /b, upstream: \"a b\"}]\n"),
+         "f:3:30: upstream: a list is too much; write a name of letters, digits and any of -_.\n"
+         "f:3:57: upstream: \"a b\" holds another character; write a name of letters, digits and "
+         "any of -_.\n"},
+        {S(ORDERS "routes: [{path: a/*, upstream: orders, strip_prefix: /b}, {path: /c/*, "
+                  "upstream: orders, strip_prefix: d}]\n"),
+         "f:3:17: path: \"a/*\" does not start with '/'; write a normal path such as /orders, or "
+         "/orders/* for all below it\n"
+         "f:3:104: strip_prefix: \"d\" does not start with '/'; write a normal path without a "
+         "slash at its end, such as /orders\n"},
+        {S(ISSUER "upstreams: [{name: a, targets: [a, \"http://a\"], tls: {server_name: a}}]\n"),
+         "f:2:33: targets: \"a\" starts with none of http://, https:// and unix:; write "
+         "http://HOST:PORT, https://HOST:PORT or unix:/PATH, with \" weight=N\" behind it or "
+         "not\n"},
+        {S(ISSUER "identity_headers: [{header: X/, value: user}, {header: X/, value: user}]\n"
+                  "assertion: {header: X/}\n"),
+         "f:2:29: header: \"X/\" is no field name; write a field name such as X-Auth-User\n"
+         "f:2:56: header: \"X/\" is no field name; write a field name such as X-Auth-User\n"
+         "f:3:21: header: \"X/\" is no field name; write a field name such as X-Auth-User\n"},
+        {S(ISSUER "listen: [{address: \":1\"}]\n"
+                  "admin: {address: \":1\"}\n"),
+         "f:2:20: address: \":1\" has no host; all addresses are 0.0.0.0 or [::]; write HOST:PORT, "
+         "[IPV6]:PORT, unix:/PATH or systemd:NAME\n"
+         "f:3:18: address: \":1\" has no host; all addresses are 0.0.0.0 or [::]; write a loopback "
+         "address such as 127.0.0.1:8081, unix:/PATH or systemd:NAME\n"},
+    };
+    expect_reports(cases, ARRAY_LEN(cases));
+}

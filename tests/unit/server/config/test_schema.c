@@ -48,6 +48,18 @@ TEST(every_default_and_limit_passes_its_own_check) {
     each_option(&section_root, see_sound);
 }
 
+/* Where its default is not empty, an empty list must be loaded as one, and be worth a test. */
+static void see_lists(const struct section *section, const struct option *option) {
+    (void)section;
+    if (!option->list || !option->may_be_empty || !option->fallback) return;
+    bool empty = strcmp(option->fallback, "[]") == 0;
+    ck_assert_msg(empty || strcmp(option->key, "identity_headers") == 0, "%s", option->key);
+}
+
+TEST(lists_that_may_be_empty_are_so_by_default_but_for_one) {
+    each_option(&section_root, see_lists);
+}
+
 TEST(the_names_of_algorithms_are_those_of_their_table) {
     struct span rest = SPAN_LITERAL(ALGORITHM_NAMES), name;
     for (int i = 0; i < ALG_COUNT; i++) {

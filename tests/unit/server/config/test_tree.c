@@ -4,8 +4,7 @@
 
 TEST(bad_syntax_is_shown_where_it_is) {
     static const struct bad_yaml cases[] = {
-        {S("a: b: c\n"), "f:1:1: unknown key \"a\"; the keys here are: listen, workers, "
-                         "state_directory, realm, limits, fetch, issuers, routes, log\n"
+        {S("a: b: c\n"), "f:1:1: unknown key \"a\"; the keys here are: " ROOT_KEYS "\n"
                          "f:1:5: not YAML: mapping values are not allowed in this context; look at "
                          "indentation (spaces, no tabs), quotes and brackets here and before\n"},
         {S("realm: [a\n"

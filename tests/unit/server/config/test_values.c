@@ -1,3 +1,5 @@
+#include "server/config/values.h"
+
 #include "tests/unit/server/config/texts.h"
 
 #define S(text) SPAN_LITERAL(text)
@@ -385,4 +387,310 @@ TEST(paths_that_are_fine) {
                                      "  - {path: /a/, respond: identity}\n"
                                      "  - {path: /a/*, respond: identity}\n"
                                      "  - {path: /a/..b/.c/d..;e=f, respond: identity}\n")));
+}
+
+TEST(admin_addresses) {
+    static const char public[] =
+        "is no loopback address: health, metrics and status are never on a public listener";
+    static const struct refused cases[] = {
+        {"8081", "has no port"},
+        {"127.0.0.1", "has no port"},
+        {"127.0.0.1:65536", "has a port that is not a number up to 65535"},
+        {"unix:run/x", "has a path that does not start with '/'"},
+        {"systemd:", "has no FileDescriptorName of a socket unit"},
+        {"0.0.0.0:8081", public},
+        {"10.0.0.1:8081", public},
+        {"126.255.255.255:8081", public},
+        {"128.0.0.1:8081", public},
+        {"[::]:8081", public},
+        {"[::2]:8081", public},
+        {"[fe80::1]:8081", public},
+        {"[::ffff:10.0.0.1]:8081", public},
+        {"localhost:8081", public},
+        {"localhost.example:8081", public},
+        {"127.0.0.1.example:8081", public},
+        {"a:8081", public},
+    };
+    expect_refusals("admin: {address: ", "}", "address",
+                    "a loopback address such as 127.0.0.1:8081, unix:/PATH or systemd:NAME", cases,
+                    ARRAY_LEN(cases));
+}
+
+/* Each value, quoted between before and after in line 2, is accepted. */
+static void expect_fine(const char *before, const char *after, const char *const *values,
+                        size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        char yaml[1024];
+        int len = snprintf(yaml, sizeof yaml, ISSUER "%s\"%s\"%s\n", before, values[i], after);
+        config_unref(parse_good((struct span){yaml, (size_t)len}));
+    }
+}
+
+TEST(admin_addresses_that_are_fine) {
+    static const char *const values[] = {
+        "",
+        "127.0.0.1:8081",
+        "127.1.2.3:1",
+        "127.0.0.1:0",
+        "[::1]:8081",
+        "unix:/run/bearerd/admin.sock",
+        "systemd:admin",
+    };
+    expect_fine("admin: {address: ", "}", values, ARRAY_LEN(values));
+}
+
+TEST(trusted_proxies) {
+    static const char everyone[] = "would let every client say where it came from";
+    static const struct refused cases[] = {
+        {"", "is no IP address or block of them"},
+        {"proxy.example", "is no IP address or block of them"},
+        {"10.0.0.0/33", "has no prefix length from 0 to 32 behind '/'"},
+        {"10.0.0.1/8", "has address bits behind the prefix"},
+        {"0.0.0.0/0", everyone},
+        {"::/0", everyone},
+        {"0:0::0/0", everyone},
+        {"::ffff:0.0.0.0/96", everyone},
+    };
+    static const char *const fine[] = {"127.0.0.1", "10.0.0.0/8", "::1", "fd00::/8", "0.0.0.0/1"};
+    expect_refusals("trusted_proxies: [", "]", "trusted_proxies",
+                    "an IP address or a block such as 10.0.0.0/8", cases, ARRAY_LEN(cases));
+    expect_fine("trusted_proxies: [", "]", fine, ARRAY_LEN(fine));
+}
+
+#define TARGETS ", targets: [\"http://a\"]"
+
+TEST(names_of_upstreams) {
+    static const char other[] = "holds another character";
+    static const char longest[] =
+        "a234567890123456789012345678901234567890123456789012345678901234";
+    static const struct refused cases[] = {
+        {"", "is empty"},    {"a b", other}, {"a/b", other}, {"a:b", other},
+        {"\xc3\xa4", other}, {"a,b", other}, {"*", other},
+    };
+    static const char *const fine[] = {"orders", "Orders-2.internal_v1", "-", "0", longest};
+    expect_refusals("upstreams: [{name: ", TARGETS "}]", "name",
+                    "a name of letters, digits and any of -_.", cases, ARRAY_LEN(cases));
+    expect_fine("upstreams: [{name: ", TARGETS "}]", fine, ARRAY_LEN(fine));
+    expect_report(
+        S(ISSUER "upstreams: [{name: "
+                 "a2345678901234567890123456789012345678901234567890123456789012345" TARGETS
+                 "}]\n"),
+        "f:2:20: name: \"a234567890123456789012345678901234567890123456789012345678901234\"... is "
+        "longer than 64 bytes; write a name of letters, digits and any of -_.\n");
+}
+
+TEST(targets) {
+    static const struct refused cases[] = {
+        {"", "starts with none of http://, https:// and unix:"},
+        {"127.0.0.1:9001", "starts with none of http://, https:// and unix:"},
+        {"http://a/b",
+         "has a path or query; paths are changed by a route's strip_prefix and add_prefix"},
+        {"http://a weight=0", "has a weight that is not a number from 1 to 1000"},
+        {"unix:run", "has a path that does not start with '/'"},
+        {"unix:/a\\u0001", "holds a control character"},
+    };
+    static const char *const fine[] = {"http://a", "https://[::1]:1 weight=3", "unix:/run/x"};
+    expect_refusals("upstreams: [{name: a, targets: [", "]}]", "targets",
+                    "http://HOST:PORT, https://HOST:PORT or unix:/PATH, with \" weight=N\" behind "
+                    "it or not",
+                    cases, ARRAY_LEN(cases));
+    expect_fine("upstreams: [{name: a, targets: [", "]}]", fine, ARRAY_LEN(fine));
+    expect_report(S(ISSUER "upstreams: [{name: a, targets: [\"http://u:secret@a\"]}]\n"),
+                  "f:2:33: targets: the value (not shown) must not hold a user name or password; "
+                  "write http://HOST:PORT, https://HOST:PORT or unix:/PATH, with \" weight=N\" "
+                  "behind it or not\n");
+    expect_report(S(ISSUER "upstreams: [{name: a, targets: []}]\n"),
+                  "f:2:32: targets: an empty list is not enough; write a list, each entry "
+                  "http://HOST:PORT, https://HOST:PORT or unix:/PATH, with \" weight=N\" behind it "
+                  "or not\n");
+}
+
+TEST(server_names) {
+    static const char none[] = "is no host name";
+    static const struct refused cases[] = {
+        {"a b", none}, {"a:443", none}, {"https://a", none}, {"*.a", none}, {"\xc3\xa4", none},
+    };
+    static const char *const fine[] = {"orders.internal", "a_b-c", "192.0.2.1"};
+    const char *before = "upstreams: [{name: a, targets: [\"https://a\"], tls: {server_name: ";
+    expect_refusals(before, "}}]", "server_name", "a host name such as orders.internal", cases,
+                    ARRAY_LEN(cases));
+    expect_fine(before, "}}]", fine, ARRAY_LEN(fine));
+}
+
+TEST(paths_of_checks) {
+    static const char none[] = "holds a character that no request target has";
+    static const struct refused cases[] = {
+        {"healthz", "does not start with '/'"},
+        {"http://a/", "does not start with '/'"},
+        {"/a b", none},
+        {"/a#b", none},
+        {"/a\\\\b", none},
+        {"/\xc3\xa4", none},
+        {"/a\\rb", "holds a control character"},
+    };
+    static const char *const fine[] = {"", "/", "/healthz", "/a/%41?b=c&d"};
+    expect_refusals("upstreams: [{name: a" TARGETS ", health: {path: ", "}}]", "path",
+                    "a path such as /healthz", cases, ARRAY_LEN(cases));
+    expect_fine("upstreams: [{name: a" TARGETS ", health: {path: ", "}}]", fine, ARRAY_LEN(fine));
+}
+
+TEST(prefixes) {
+    static const char slash[] = "ends with '/'";
+    static const struct refused cases[] = {
+        {"orders", "does not start with '/'"},
+        {"/", slash},
+        {"/orders/", slash},
+        {"//", "holds '//'"},
+        {"/a//b", "holds '//'"},
+        {"/a/..", "holds a '..' segment"},
+        {"/./a", "holds a '.' segment"},
+        {"/a?b", "holds '?', which no normal path does"},
+        {"/%61", "holds '%', which no normal path does"},
+        {"/a/*", "holds '*', which no prefix may"},
+        {"/a b", "holds ' ', which no prefix may"},
+        {"/a<b", "holds '<', which no prefix may"},
+        {"/\xc3\xa4", "holds a byte that is not ASCII"},
+        {"/a\\nb", "holds a control character"},
+    };
+    static const char *const fine[] = {"", "/a", "/a/b", "/a-._~!$&'()+,;=:@"};
+    const char *before =
+        "upstreams: [{name: a" TARGETS "}]\nroutes: [{path: /, upstream: a, add_prefix: ";
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char yaml[1024], report[1024];
+        int len = snprintf(yaml, sizeof yaml, ISSUER "%s\"%s\"}]\n", before, cases[i].value);
+        snprintf(report, sizeof report,
+                 "f:3:45: add_prefix: \"%s\" %s; write a normal path without a slash at its end, "
+                 "such as /orders\n",
+                 cases[i].value, cases[i].why);
+        expect_report((struct span){yaml, (size_t)len}, report);
+    }
+    expect_fine(before, "}]", fine, ARRAY_LEN(fine));
+}
+
+TEST(identity_headers) {
+    static const char taken[] = "is a field that HTTP or the proxy itself needs";
+    static const struct refused cases[] = {
+        {"", "is no field name"},
+        {"X Auth", "is no field name"},
+        {"X-Auth:", "is no field name"},
+        {"-", "has no letter or digit"},
+        {"Host", taken},
+        {"content_length", taken},
+        {"X-Forwarded-For", taken},
+    };
+    static const char *const fine[] = {"X-Auth-User", "Remote-User"};
+    static const char field[] = "a field name such as X-Auth-User";
+    expect_refusals("identity_headers: [{header: ", ", value: user}]", "header", field, cases,
+                    ARRAY_LEN(cases));
+    expect_refusals("assertion: {header: ", "}", "header", field, cases, ARRAY_LEN(cases));
+    expect_fine("identity_headers: [{header: ", ", value: user}]", fine, ARRAY_LEN(fine));
+    expect_fine("assertion: {header: ", "}", (const char *const[]){"X-Signed"}, 1);
+}
+
+TEST(values_of_identity_headers) {
+    static const char unknown[] = "is nothing known about a caller";
+    static const struct refused cases[] = {
+        {"", unknown},       {"User", unknown},    {"email", unknown}, {"claim", unknown},
+        {"claim:", unknown}, {"Claim:a", unknown}, {"user ", unknown}, {"usernam", unknown},
+    };
+    static const char *const fine[] = {"user",  "subject",   "issuer",          "scopes",
+                                       "roles", "claim:sub", "claim:tenant.id", "claim:a b:c"};
+    expect_refusals("identity_headers: [{header: X, value: ", "}]", "value",
+                    "user, subject, issuer, scopes, roles or claim:NAME", cases, ARRAY_LEN(cases));
+    expect_fine("identity_headers: [{header: X, value: ", "}]", fine, ARRAY_LEN(fine));
+}
+
+TEST(identities_are_taken_apart) {
+    static const struct {
+        const char *text;
+        enum identity identity;
+        const char *claim;
+    } cases[] = {
+        {"user", IDENTITY_USER, "untouched"},     {"subject", IDENTITY_SUBJECT, "untouched"},
+        {"issuer", IDENTITY_ISSUER, "untouched"}, {"scopes", IDENTITY_SCOPES, "untouched"},
+        {"roles", IDENTITY_ROLES, "untouched"},   {"claim:a", IDENTITY_CLAIM, "a"},
+        {"claim:a.b", IDENTITY_CLAIM, "a.b"},     {"claim:claim:", IDENTITY_CLAIM, "claim:"},
+    };
+    static const char *const none[] = {"", "use", "users", "claim:", "claim", "roles:a"};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        enum identity identity = IDENTITY_CLAIM;
+        struct span claim = SPAN_LITERAL("untouched");
+        ck_assert_int_eq(identity_parse(span_of(cases[i].text), &identity, &claim), 0);
+        ck_assert_int_eq(identity, cases[i].identity);
+        ck_assert_msg(span_equal_text(claim, cases[i].claim), "%s", cases[i].text);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(none); i++) {
+        enum identity identity = IDENTITY_ROLES;
+        struct span claim = SPAN_NONE;
+        ck_assert_int_eq(identity_parse(span_of(none[i]), &identity, &claim), ERR_SYNTAX);
+        ck_assert_int_eq(identity, IDENTITY_ROLES);
+        ck_assert(span_is_absent(claim));
+    }
+}
+
+TEST(what_upstreams_may_choose_and_count) {
+    static const struct {
+        const char *option, *fault; /* of the last value in option */
+    } cases[] = {
+        {"balance: random",
+         "balance: \"random\" is not known here; write one of: round_robin, least_connections"},
+        {"host: server", "host: \"server\" is not known here; write one of: client, target"},
+        {"assertion: yes", "assertion: \"yes\" is not known here; write one of: true, false"},
+        {"timeouts: {connect: 9ms}",
+         "connect: \"9ms\" is out of range; write a duration with its unit (ms, s, m, h, d), from "
+         "10ms to 5m"},
+        {"timeouts: {first_byte: 0}",
+         "first_byte: \"0\" is out of range; write a duration with its unit (ms, s, m, h, d), from "
+         "10ms to 1d"},
+        {"timeouts: {between_bytes: 25h}",
+         "between_bytes: \"25h\" is out of range; write a duration with its unit (ms, s, m, h, d), "
+         "from 10ms to 1d"},
+        {"timeouts: {total: 31d}",
+         "total: \"31d\" is out of range; write a duration with its unit (ms, s, m, h, d), from 0 "
+         "to 30d"},
+        {"keep_alive: {connections: 10001}",
+         "connections: \"10001\" is out of range; write a whole number, from 0 to 10000"},
+        {"keep_alive: {idle_timeout: 2h}",
+         "idle_timeout: \"2h\" is out of range; write a duration with its unit (ms, s, m, h, d), "
+         "from 100ms to 1h"},
+        {"health: {max_fails: 1001}",
+         "max_fails: \"1001\" is out of range; write a whole number, from 0 to 1000"},
+        {"health: {retry_after: 0}",
+         "retry_after: \"0\" is out of range; write a duration with its unit (ms, s, m, h, d), "
+         "from 100ms to 1h"},
+        {"health: {interval: 99ms}",
+         "interval: \"99ms\" is out of range; write a duration with its unit (ms, s, m, h, d), "
+         "from 100ms to 1h"},
+        {"health: {timeout: 6m}",
+         "timeout: \"6m\" is out of range; write a duration with its unit (ms, s, m, h, d), from "
+         "10ms to 5m"},
+        {"health: {unhealthy_after: 0}",
+         "unhealthy_after: \"0\" is out of range; write a whole number, from 1 to 100"},
+        {"health: {healthy_after: 101}",
+         "healthy_after: \"101\" is out of range; write a whole number, from 1 to 100"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        static const char before[] = "upstreams: [{name: a" TARGETS ", ";
+        char yaml[512], report[512];
+        size_t column = strlen(before) + (size_t)(strrchr(cases[i].option, ' ') - cases[i].option);
+        int len = snprintf(yaml, sizeof yaml, ISSUER "%s%s}]\n", before, cases[i].option);
+        snprintf(report, sizeof report, "f:2:%zu: %s\n", column + 2, cases[i].fault);
+        expect_report((struct span){yaml, (size_t)len}, report);
+    }
+}
+
+TEST(token_cache_and_assertion_have_their_ranges) {
+    static const struct bad_yaml cases[] = {
+        {S(ISSUER "token_cache: {entries: 10000001}\n"),
+         "f:2:24: entries: \"10000001\" is out of range; write a whole number, from 0 to "
+         "10000000\n"},
+        {S(ISSUER "assertion: {lifetime: 0, issuer: \"\"}\n"),
+         "f:2:23: lifetime: \"0\" is out of range; write a duration with its unit (ms, s, m, h, "
+         "d), from 1s to 1h\n"
+         "f:2:34: issuer: \"\" is empty; write a text that is not empty\n"},
+        {S(ISSUER "assertion: {private_key: /nonexistent/key}\n"),
+         "f:2:26: private_key: \"/nonexistent/key\" cannot be read: No such file or directory; "
+         "write the path of a file that this program may read\n"},
+    };
+    expect_reports(cases, ARRAY_LEN(cases));
 }

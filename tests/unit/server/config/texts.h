@@ -14,6 +14,11 @@
 /* A sound issuer that a test goes on with in line 4. */
 #define OPEN_ISSUER "issuers:\n  - issuer: https://idp\n    audiences: [api]\n"
 
+/* The keys at the top, as a report lists them. */
+#define ROOT_KEYS                                                                                  \
+    "listen, admin, workers, state_directory, realm, limits, trusted_proxies, fetch, "             \
+    "token_cache, issuers, upstreams, identity_headers, assertion, routes, log"
+
 /* The report as it would be printed under the name "f". The caller frees it. */
 static inline char *report_text(struct config_report *report) {
     char *text = NULL;

@@ -52,7 +52,7 @@ TEST(a_principal_needs_every_scope_of_issuer_and_route) {
                          rows[i].lacks ? REASON_SCOPE_MISSING : REASON_NO_CREDENTIALS);
         ck_assert_ptr_eq(decision.principal, principal);
         ck_assert_ptr_eq(decision.route, &config->routes[0]);
-        principal_free(principal);
+        principal_unref(principal);
         config_unref(config);
     }
 }
@@ -89,7 +89,7 @@ TEST(a_challenge_lists_what_is_needed_each_scope_once) {
         ck_assert_msg(span_equal_text(buf_span(&scopes), rows[i].needed), "row %zu: %.*s", i,
                       SPAN_PRINTF(buf_span(&scopes)));
         buf_done(&scopes);
-        principal_free(principal);
+        principal_unref(principal);
         config_unref(config);
     }
 }

@@ -8,7 +8,7 @@
 
 static struct config *load(const char *routes) {
     struct buf yaml = buf_make(4096);
-    buf_addf(&yaml, ISSUER "routes:\n%s", routes);
+    buf_addf(&yaml, ISSUER "upstreams: [{name: u, targets: [http://a]}]\nroutes:\n%s", routes);
     struct config *config = parse_good(buf_span(&yaml));
     buf_done(&yaml);
     return config;
@@ -97,13 +97,44 @@ TEST(methods_choose_among_routes_of_the_same_path_and_never_a_wider_one) {
     config_unref(config);
 }
 
+#define UPSTREAM(path, more, scope)                                                                \
+    "  - {path: \"" path "\", upstream: u, require: {scopes: [" scope "]}" more "}\n"
+
+TEST(an_upstream_takes_every_method_or_those_that_are_listed) {
+    struct config *config = load(
+        UPSTREAM("/a/*", "", "all") UPSTREAM("/b", ", methods: [POST, PURGE]", "some")
+            UPSTREAM("/c", ", methods: [GET]", "get") ROUTE("/d", "", "own")
+                UPSTREAM("/d", ", methods: [POST]", "post") UPSTREAM("/e", ", methods: []", "e"));
+    static const struct row rows[] = {
+        {"GET", "/a/x", "all"},    {"HEAD", "/a/x", "all"},     {"POST", "/a/x", "all"},
+        {"OPTIONS", "/a/", "all"}, {"PROPFIND", "/a/x", "all"}, {"get", "/a/x", "all"},
+        {"POST", "/a", NONE},      {"POST", "/b", "some"},      {"PURGE", "/b", "some"},
+        {"GET", "/b", OTHER},      {"HEAD", "/b", OTHER},       {"GET", "/c", "get"},
+        {"HEAD", "/c", "get"},     {"POST", "/c", OTHER},       {"GET", "/d", "own"},
+        {"HEAD", "/d", "own"},     {"POST", "/d", "post"},      {"PUT", "/d", OTHER},
+        {"PATCH", "/e", "e"},
+    };
+    check(config, rows, ARRAY_LEN(rows));
+    config_unref(config);
+}
+
 TEST(allow_lists_what_the_most_specific_routes_take) {
-    struct config *config = load(ROUTE("/*", "", "all") ROUTE("/a", ", methods: [GET]", "get")
-                                     ROUTE("/b", ", methods: [HEAD]", "head"));
+    struct config *config = load(
+        ROUTE("/*", "", "all") ROUTE("/a", ", methods: [GET]", "get")
+            ROUTE("/b", ", methods: [HEAD]", "head") ROUTE("/c", "", "own")
+                UPSTREAM("/c", ", methods: [PURGE, POST]", "some")
+                    UPSTREAM("/d", ", methods: [PUT, GET, HEAD, PUT]", "twice")
+                        UPSTREAM("/e/*", ", methods: [GE]", "short")
+                            UPSTREAM("/f", ", methods: [G]", "f")
+                                UPSTREAM("/f", ", methods: [GE]", "f") UPSTREAM("/g", "", "any"));
     static const struct {
         const char *path;
         const char *allow;
-    } rows[] = {{"/a", "GET, HEAD"}, {"/b", "HEAD"}, {"/x", "GET, HEAD"}, {"no path", ""}};
+    } rows[] = {{"/a", "GET, HEAD"},      {"/b", "HEAD"},
+                {"/x", "GET, HEAD"},      {"/c", "GET, HEAD, PURGE, POST"},
+                {"/d", "PUT, GET, HEAD"}, {"/e/x", "GE"},
+                {"/f", "G, GE"},          {"/g", ""},
+                {"no path", ""}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct buf allow = buf_make(256);
         route_add_allow(config, span_of(rows[i].path), &allow);
