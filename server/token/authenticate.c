@@ -1,12 +1,17 @@
 #include "server/token/authenticate.h"
 
-#include "common/clock.h"
 #include "common/json.h"
-#include "server/token/claims.h"
 #include "server/token/credential.h"
 #include "server/token/jwt.h"
 #include "server/token/principal_make.h"
 #include "server/token/verify.h"
+
+/* What a credential is judged by. */
+struct measure {
+    const struct evidence *evidence;
+    const struct keyring *ring;
+    struct token_cache *cache;
+};
 
 /* --- a JWT verified by the keys of its issuer ---------------------------------------------- */
 
@@ -35,7 +40,7 @@ static bool check_algorithm(const struct jws *jws, const struct config_issuer *i
 static enum authenticated find_key(const struct jws *jws, const struct keyring_entry *entry,
                                    int64_t now_ms, const struct key **ret,
                                    struct refusal *refusal) {
-    if (!entry->keys || now_ms >= entry->stale_at_ms) {
+    if (!keys_may_serve(entry, now_ms)) {
         refuse(refusal, REASON_KEYS_UNAVAILABLE,
                entry->keys
                    ? "the issuer's keys are too old to be trusted and could not be refreshed"
@@ -62,18 +67,19 @@ static enum authenticated find_key(const struct jws *jws, const struct keyring_e
     return AUTH_REFUSED;
 }
 
-static enum authenticated judge_jwt(const struct jwt *jwt, const struct evidence *evidence,
-                                    const struct keyring *ring, struct principal **ret_principal,
+static enum authenticated judge_jwt(struct span token, const struct jwt *jwt,
+                                    const struct measure *by, struct principal **ret_principal,
                                     const struct keyring_entry **ret_entry,
                                     struct refusal *refusal) {
     const struct jws *jws = &jwt->jws;
     const struct keyring_entry *entry;
     const struct key *key;
-    int64_t expires;
+    struct validity validity;
 
-    if (!find_issuer(jwt, ring, &entry, refusal) || !check_algorithm(jws, entry->issuer, refusal))
+    if (!find_issuer(jwt, by->ring, &entry, refusal) ||
+        !check_algorithm(jws, entry->issuer, refusal))
         return AUTH_REFUSED;
-    enum authenticated found = find_key(jws, entry, evidence->now_ms, &key, refusal);
+    enum authenticated found = find_key(jws, entry, by->evidence->now_ms, &key, refusal);
     if (found == AUTH_NEEDS_KEYS) *ret_entry = entry;
     if (found != AUTH_PRINCIPAL) return found;
 
@@ -84,19 +90,27 @@ static enum authenticated judge_jwt(const struct jwt *jwt, const struct evidence
         *ret_entry = entry;
         return AUTH_NEEDS_KEYS;
     }
-    if (!claims_check(jwt, entry->issuer, evidence->now, &expires, refusal) ||
-        !principal_make(jwt->claims, entry->issuer, expires, ret_principal, refusal))
+    if (!claims_check(jwt, entry->issuer, by->evidence->now, &validity, refusal) ||
+        !principal_make(jwt->claims, entry->issuer, validity.expires, ret_principal, refusal))
         return AUTH_REFUSED;
+    struct signature_facts facts = {by->ring, entry, key, jws->kid.ptr != NULL, jws->algorithm};
+    token_cache_add(by->cache, token, *ret_principal, &validity, &facts, by->evidence);
     return AUTH_PRINCIPAL;
 }
 
-static enum authenticated by_jwt(const struct credential *credential,
-                                 const struct evidence *evidence, const struct keyring *ring,
+static enum authenticated by_jwt(const struct credential *credential, const struct measure *by,
                                  struct principal **ret_principal,
                                  const struct keyring_entry **ret_entry, struct refusal *refusal) {
+    struct span token = credential->token;
     struct jwt jwt;
-    if (!jwt_parse(credential->token, &jwt, refusal)) return AUTH_REFUSED;
-    enum authenticated result = judge_jwt(&jwt, evidence, ring, ret_principal, ret_entry, refusal);
+
+    struct principal *known = token_cache_find(by->cache, token, by->evidence, by->ring);
+    if (known) {
+        *ret_principal = known;
+        return AUTH_PRINCIPAL;
+    }
+    if (!jwt_parse(token, &jwt, refusal)) return AUTH_REFUSED;
+    enum authenticated result = judge_jwt(token, &jwt, by, ret_principal, ret_entry, refusal);
     jwt_done(&jwt);
     return result;
 }
@@ -111,16 +125,18 @@ static bool any_token(const struct credential *credential) {
 /* The first method that takes the credential judges it. */
 static const struct method {
     bool (*takes)(const struct credential *credential);
-    enum authenticated (*judge)(const struct credential *, const struct evidence *,
-                                const struct keyring *, struct principal **,
-                                const struct keyring_entry **, struct refusal *);
+    enum authenticated (*judge)(const struct credential *, const struct measure *,
+                                struct principal **, const struct keyring_entry **,
+                                struct refusal *);
 } methods[] = {
     {any_token, by_jwt},
 };
 
 enum authenticated authenticate(const struct evidence *evidence, const struct keyring *ring,
-                                size_t token_max, struct principal **ret_principal,
+                                struct token_cache *cache, size_t token_max,
+                                struct principal **ret_principal,
                                 const struct keyring_entry **ret_entry, struct refusal *refusal) {
+    struct measure by = {evidence, ring, cache};
     struct credential credential;
 
     switch (credential_parse(evidence, token_max, &credential, refusal)) {
@@ -133,7 +149,7 @@ enum authenticated authenticate(const struct evidence *evidence, const struct ke
     }
     for (size_t i = 0; i < ARRAY_LEN(methods); i++)
         if (methods[i].takes(&credential))
-            return methods[i].judge(&credential, evidence, ring, ret_principal, ret_entry, refusal);
+            return methods[i].judge(&credential, &by, ret_principal, ret_entry, refusal);
     refuse(refusal, REASON_TOKEN_MALFORMED, "the token is of no kind that is accepted here");
     return AUTH_REFUSED;
 }

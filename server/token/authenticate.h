@@ -6,6 +6,7 @@
 #define SERVER_TOKEN_AUTHENTICATE_H
 
 #include "server/keys/keyring.h"
+#include "server/token/cache.h"
 #include "server/token/evidence.h"
 #include "server/token/principal.h"
 #include "server/token/reason.h"
@@ -18,11 +19,13 @@ enum authenticated {
 };
 
 /*
- * Judge the evidence by the keys and issuers of ring. token_max is the largest token accepted, in
- * bytes. The caller frees the principal, before it drops the ring.
+ * Judge the evidence by the keys and issuers of ring. What cache, the worker's own (NULL: none),
+ * knows of the token makes it faster and changes no answer. token_max is the largest token
+ * accepted, in bytes. The caller drops its reference to the principal before it drops the ring.
  */
 enum authenticated authenticate(const struct evidence *evidence, const struct keyring *ring,
-                                size_t token_max, struct principal **ret_principal,
+                                struct token_cache *cache, size_t token_max,
+                                struct principal **ret_principal,
                                 const struct keyring_entry **ret_entry,
                                 struct refusal *refusal) MUST_CHECK;
 

@@ -54,9 +54,16 @@ static bool refuse_time(struct refusal *refusal, enum reason reason, const char 
                   clock_words(now - when, words), now >= when ? "later" : "earlier", leeway);
 }
 
+/* The claims hold from that moment on; false where now lies before it. */
+static bool hold_from(int64_t moment, int64_t now, struct validity *validity) {
+    if (moment > validity->from) validity->from = moment;
+    return now >= moment;
+}
+
 static bool check_times(const json_t *claims, const struct config_issuer *issuer, int64_t now,
-                        int64_t *ret_expires, struct refusal *refusal) {
+                        struct validity *ret_validity, struct refusal *refusal) {
     int64_t leeway = issuer->leeway / 1000;
+    int64_t max_lifetime = issuer->max_lifetime / 1000;
     int64_t exp, nbf, iat;
     bool has_exp, has_nbf, has_iat;
 
@@ -64,26 +71,25 @@ static bool check_times(const json_t *claims, const struct config_issuer *issuer
         !read_date(claims, "nbf", false, &has_nbf, &nbf, refusal) ||
         !read_date(claims, "iat", false, &has_iat, &iat, refusal))
         return false;
+    struct validity validity = {.from = INT64_MIN, .until = exp + leeway, .expires = exp};
     /* "On or after" exp it must not be accepted (RFC 7519 section 4.1.4). */
-    if (now - leeway >= exp)
+    if (now >= validity.until)
         return refuse_time(refusal, REASON_TOKEN_EXPIRED, "token expired at", exp, now, leeway);
-    if (has_nbf && nbf > now + leeway)
+    if (has_nbf && !hold_from(nbf - leeway, now, &validity))
         return refuse_time(refusal, REASON_TOKEN_NOT_YET_VALID, "token is not valid before", nbf,
                            now, leeway);
-    if (has_iat && iat > now + leeway)
+    if (has_iat && !hold_from(iat - leeway, now, &validity))
         return refuse_time(refusal, REASON_TOKEN_FROM_FUTURE, "token was issued at", iat, now,
                            leeway);
     if (has_iat && exp < iat)
         return refuse(refusal, REASON_CLAIM_INVALID, "the token expires before it was issued");
-
-    int64_t max_lifetime = issuer->max_lifetime / 1000;
-    if (max_lifetime && exp - now > max_lifetime + leeway) {
+    if (max_lifetime && !hold_from(exp - max_lifetime - leeway, now, &validity)) {
         char words[CLOCK_WORDS_MAX], limit[CLOCK_WORDS_MAX];
         return refuse(refusal, REASON_LIFETIME_TOO_LONG,
                       "token is valid for another %s; at most %s are accepted",
                       clock_words(exp - now, words), clock_words(max_lifetime, limit));
     }
-    *ret_expires = exp;
+    *ret_validity = validity;
     return true;
 }
 
@@ -184,9 +190,9 @@ static bool check_profile(const struct jwt *jwt, const struct config_issuer *iss
 }
 
 bool claims_check(const struct jwt *jwt, const struct config_issuer *issuer, int64_t now,
-                  int64_t *ret_expires, struct refusal *refusal) {
+                  struct validity *ret_validity, struct refusal *refusal) {
     if (!check_profile(jwt, issuer, refusal) || !check_audience(jwt->claims, issuer, refusal) ||
-        !check_times(jwt->claims, issuer, now, ret_expires, refusal) ||
+        !check_times(jwt->claims, issuer, now, ret_validity, refusal) ||
         !check_text(jwt->claims, "sub", false, refusal))
         return false;
     /* A token bound to a key or certificate (RFC 7800) is worth nothing without the proof, and no

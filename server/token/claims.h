@@ -6,16 +6,30 @@
 #define SERVER_TOKEN_CLAIMS_H
 
 #include <jansson.h>
+#include <stdint.h>
 
 #include "server/config/config.h"
 #include "server/token/jwt.h"
 
+/* When the claims of a token hold, leeway included. Wall clock, seconds. */
+struct validity {
+    int64_t from;    /* the first second at which they do; INT64_MIN where nothing says when */
+    int64_t until;   /* the first second at which they do no longer */
+    int64_t expires; /* the exp claim as it stands, without leeway */
+};
+
+/* Do the claims hold at now, as claims_check() would judge their times then? */
+static inline bool validity_holds(const struct validity *validity, int64_t now) {
+    return now >= validity->from && now < validity->until;
+}
+
 /*
  * Check type, audience, times, subject and binding of a token of this issuer at now (wall clock,
- * seconds). iss itself is already known to be equal. On true *ret_expires is the exp claim.
+ * seconds). iss itself is already known to be equal. On true *ret_validity is set;
+ * at any other moment the answer would differ only by what that says.
  */
 bool claims_check(const struct jwt *jwt, const struct config_issuer *issuer, int64_t now,
-                  int64_t *ret_expires, struct refusal *refusal) MUST_CHECK;
+                  struct validity *ret_validity, struct refusal *refusal) MUST_CHECK;
 
 /*
  * The claim at path: the member of exactly that name, or, level by level, "a.b" for b in the object

@@ -4,6 +4,7 @@
 
 #include "common/json.h"
 #include "server/token/claims.h"
+#include "server/token/memo.h"
 #include "server/token/principal_make.h"
 
 struct spans {
@@ -11,13 +12,23 @@ struct spans {
     size_t count;
 };
 
+/* What may change while the principal stays who it is. */
+struct baggage {
+    struct memos memos;
+    size_t *ledger; /* NULL: nobody asks what it costs */
+    size_t charged; /* what stands in the ledger */
+};
+
 struct principal {
+    unsigned refs;
     json_t *claims;
     const struct config_issuer *issuer;
     struct span user;
     struct spans scopes;
     struct spans roles;
     int64_t expires;
+    struct baggage *baggage; /* own_baggage, by a way that a constant principal leaves open */
+    struct baggage own_baggage;
 };
 
 /* --- lists --------------------------------------------------------------------------------- */
@@ -120,9 +131,11 @@ static bool read_user(struct principal *principal, struct refusal *refusal) {
 
 bool principal_make(json_t *claims, const struct config_issuer *issuer, int64_t expires,
                     struct principal **ret, struct refusal *refusal) {
-    CLEANUP(principal_freep) struct principal *principal = calloc(1, sizeof *principal);
+    CLEANUP(principal_unrefp) struct principal *principal = calloc(1, sizeof *principal);
     if (!principal) return refuse(refusal, REASON_OUT_OF_MEMORY, "out of memory");
 
+    principal->refs = 1;
+    principal->baggage = &principal->own_baggage;
     principal->claims = json_incref(claims);
     principal->issuer = issuer;
     principal->expires = expires;
@@ -133,15 +146,54 @@ bool principal_make(json_t *claims, const struct config_issuer *issuer, int64_t 
     return true;
 }
 
-/* --- what others may know ------------------------------------------------------------------ */
+struct principal *principal_ref(struct principal *principal) {
+    principal->refs++;
+    return principal;
+}
 
-void principal_free(struct principal *principal) {
-    if (!principal) return;
+void principal_unref(struct principal *principal) {
+    if (!principal || --principal->refs) return;
+    memos_done(&principal->baggage->memos);
     json_decref(principal->claims);
     free(principal->scopes.items);
     free(principal->roles.items);
     free(principal);
 }
+
+/* --- what it costs ------------------------------------------------------------------------- */
+
+/* What jansson and the allocator take for each node besides its bytes, generously. */
+#define NODE_SIZE 64
+#define MEMBER_SIZE 80
+#define OBJECT_SIZE 192
+
+static size_t weigh(json_t *node) {
+    size_t size = NODE_SIZE, i;
+    const char *name;
+    json_t *inner;
+
+    if (json_is_object(node)) size += OBJECT_SIZE;
+    json_object_foreach(node, name, inner) size += MEMBER_SIZE + strlen(name) + weigh(inner);
+    json_array_foreach(node, i, inner) size += 2 * sizeof inner + weigh(inner);
+    return size + json_string_length(node);
+}
+
+size_t principal_size(const struct principal *principal) {
+    size_t spans = principal->scopes.count + principal->roles.count;
+    return sizeof *principal + weigh(principal->claims) + 2 * spans * sizeof(struct span) +
+           memos_size(&principal->baggage->memos);
+}
+
+void principal_charge(const struct principal *principal, size_t *ledger) {
+    struct baggage *baggage = principal->baggage;
+    if (baggage->ledger) *baggage->ledger -= baggage->charged;
+    baggage->ledger = ledger;
+    if (!ledger) return;
+    baggage->charged = principal_size(principal);
+    *ledger += baggage->charged;
+}
+
+/* --- what others may know ------------------------------------------------------------------ */
 
 struct span principal_user(const struct principal *principal) {
     return principal->user;
@@ -177,4 +229,15 @@ bool principal_has_scope(const struct principal *principal, const char *scope) {
 
 int64_t principal_expires(const struct principal *principal) {
     return principal->expires;
+}
+
+const char *principal_memo(const struct principal *principal, const void *key, int64_t now) {
+    return memos_find(&principal->baggage->memos, key, now);
+}
+
+bool principal_remember(const struct principal *principal, const void *key, char *text,
+                        int64_t until) {
+    if (!memos_keep(&principal->baggage->memos, key, text, until)) return false;
+    principal_charge(principal, principal->baggage->ledger);
+    return true;
 }

@@ -1,6 +1,7 @@
 /*
  * principal: who is calling, proven. Only authenticate() can make one; later steps take a principal
- * where they must not act for a stranger.
+ * where they must not act for a stranger. Requests with the same token may share one. Counted
+ * without atomics: a principal never leaves its worker.
  */
 #ifndef SERVER_TOKEN_PRINCIPAL_H
 #define SERVER_TOKEN_PRINCIPAL_H
@@ -15,9 +16,10 @@
 
 struct principal;
 
-/* Its owner: forget it. NULL is fine. */
-void principal_free(struct principal *principal);
-CLEANUP_DEFINE(struct principal *, principal_free)
+/* Take one more reference; drop one, the last frees (NULL is fine). */
+struct principal *principal_ref(struct principal *principal);
+void principal_unref(struct principal *principal);
+CLEANUP_DEFINE(struct principal *, principal_unref)
 
 /* All that these return lives as long as the principal; the issuer as long as the keyring. */
 
@@ -41,5 +43,21 @@ bool principal_has_scope(const struct principal *principal, const char *scope);
 
 /* When the token expires: wall clock, seconds, without leeway. */
 int64_t principal_expires(const struct principal *principal);
+
+/*
+ * What was worked out about a principal may be remembered with it, as a text under the address of
+ * something of whoever remembers it: who the principal is does not change by that, so it may be
+ * constant. At most MEMOS_MAX are kept; beyond, the oldest goes.
+ *
+ * principal_memo() gives the text that was remembered under key while now (wall clock, seconds) is
+ * before its end, else NULL. It lives until the next principal_remember() of the same principal,
+ * which another request may call: copy what has to live longer.
+ *
+ * principal_remember() takes text over, and frees what it replaces under the same key. False
+ * without memory: then text is still the caller's.
+ */
+const char *principal_memo(const struct principal *principal, const void *key, int64_t now);
+bool principal_remember(const struct principal *principal, const void *key, char *text,
+                        int64_t until) MUST_CHECK;
 
 #endif

@@ -20,6 +20,8 @@ enum reason_class {
     CLASS_TOO_LARGE,          /* 431 */
     CLASS_NOT_FOUND,          /* 404 */
     CLASS_METHOD,             /* 405 */
+    CLASS_BAD_GATEWAY,        /* 502 */
+    CLASS_GATEWAY_TIMEOUT,    /* 504 */
     CLASS_COUNT,
 };
 
@@ -56,7 +58,12 @@ enum reason_class {
     X(HEAD_TOO_LARGE, "head_too_large", CLASS_TOO_LARGE)                                           \
     X(TARGET, "target", CLASS_BAD_REQUEST)                                                         \
     X(NO_ROUTE, "no_route", CLASS_NOT_FOUND)                                                       \
-    X(METHOD_NOT_ALLOWED, "method_not_allowed", CLASS_METHOD)
+    X(METHOD_NOT_ALLOWED, "method_not_allowed", CLASS_METHOD)                                      \
+    X(UPSTREAM_DOWN, "upstream_down", CLASS_UNAVAILABLE)                                           \
+    X(UPSTREAM_UNREACHABLE, "upstream_unreachable", CLASS_BAD_GATEWAY)                             \
+    X(UPSTREAM_CLOSED, "upstream_closed", CLASS_BAD_GATEWAY)                                       \
+    X(UPSTREAM_MALFORMED, "upstream_malformed", CLASS_BAD_GATEWAY)                                 \
+    X(UPSTREAM_TIMEOUT, "upstream_timeout", CLASS_GATEWAY_TIMEOUT)
 
 enum reason {
 #define X(identifier, name, class) REASON_##identifier,

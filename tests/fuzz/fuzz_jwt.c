@@ -122,12 +122,14 @@ static void check_plain(const struct refusal *refusal) {
 static void judge(const struct jwt *jwt, bool strict) {
     struct refusal refusal = {0};
     struct principal *principal = NULL;
-    int64_t expires = 0;
+    struct validity validity = {0};
 
-    if (!claims_check(jwt, issuer(strict), NOW, &expires, &refusal)) {
+    if (!claims_check(jwt, issuer(strict), NOW, &validity, &refusal)) {
         check_refusal(&refusal);
         return;
     }
+    int64_t expires = validity.expires;
+    demand(validity_holds(&validity, NOW));
     demand(expires > NOW - 60 && expires <= 253402300799);
     demand(!strict || (jwt->type == JWT_TYPE_AT_JWT && expires <= NOW + 3660));
     demand(!json_object_get(jwt->claims, "cnf"));
@@ -141,7 +143,7 @@ static void judge(const struct jwt *jwt, bool strict) {
     for (size_t i = 0; i < count; i++) demand(items[i].ptr != NULL);
     demand(principal_user(principal).len > 0);
     demand(principal_expires(principal) == expires);
-    principal_free(principal);
+    principal_unref(principal);
 }
 
 static void check_token(struct span token) {

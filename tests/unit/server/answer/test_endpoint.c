@@ -51,7 +51,7 @@ TEST(endpoints_answer_byte_for_byte) {
         ck_assert_str_eq(answer.body.data, rows[i].body);
         ck_assert(answer.challenge.len == 0 && answer.allow.len == 0 && !answer.close);
         answer_done(&answer);
-        principal_free(principal);
+        principal_unref(principal);
     }
     config_unref(config);
 }
@@ -66,6 +66,6 @@ TEST(without_an_allowing_decision_there_is_no_answer) {
         ck_assert_ptr_null(strstr(answer.body.data, "bob"));
         answer_done(&answer);
     }
-    principal_free(principal);
+    principal_unref(principal);
     config_unref(config);
 }

@@ -26,31 +26,69 @@ static struct keyset *parse_keys(char *jwks) {
     return set;
 }
 
-void judge_open_yaml(struct judge *judge, const char *yaml, char *const *jwks, size_t count) {
+static struct config *parse_config(const char *yaml) {
+    struct config *config = NULL;
     struct config_report report;
-    *judge = (struct judge){.path = "/", .now = JUDGE_NOW, .now_ms = 1000, .token_max = 16384};
-    int r = config_parse(span_of(yaml), "f", &judge->config, &report);
+    int r = config_parse(span_of(yaml), "f", &config, &report);
     ck_assert_msg(r == 0, "%s: %s", yaml, report.count ? report.problems[0].text : "");
     config_report_done(&report);
+    return config;
+}
+
+static void put_keys(struct judge *judge, size_t index, struct keyset *keys) {
+    struct pulse *pulse = pulse_new();
+    keyring_set(judge->ring, index, keys, judge->now_ms + 1000, pulse);
+    pulse_unref(pulse);
+}
+
+void judge_open_yaml(struct judge *judge, const char *yaml, char *const *jwks, size_t count) {
+    *judge = (struct judge){.path = "/", .now = JUDGE_NOW, .now_ms = 1000, .token_max = 16384};
+    judge->config = parse_config(yaml);
     ck_assert_uint_eq(judge->config->issuer_count, count);
 
     judge->ring = keyring_new(judge->config);
     for (size_t i = 0; i < count; i++) {
-        struct pulse *pulse = pulse_new();
         struct keyset *keys = jwks[i] ? parse_keys(jwks[i]) : NULL;
-        keyring_set(judge->ring, i, keys, judge->now_ms + 1000, pulse);
+        put_keys(judge, i, keys);
         keyset_unref(keys);
-        pulse_unref(pulse);
     }
 }
 
-void judge_open(struct judge *judge, const char *options, char *jwks) {
+/* The caller frees the text. */
+static char *yaml_of(const char *options) {
     bool has_audience = strstr(options, "audience") != NULL;
-    char *yaml =
-        scratch_text("issuers: [{issuer: \"" JUDGE_ISSUER "\", jwks_uri: \"" JUDGE_ISSUER
-                     "/jwks\"%s%s%s}]\n" ROUTES,
-                     has_audience ? "" : ", audiences: [api]", *options ? ", " : "", options);
+    return scratch_text("issuers: [{issuer: \"" JUDGE_ISSUER "\", jwks_uri: \"" JUDGE_ISSUER
+                        "/jwks\"%s%s%s}]\n" ROUTES,
+                        has_audience ? "" : ", audiences: [api]", *options ? ", " : "", options);
+}
+
+void judge_open(struct judge *judge, const char *options, char *jwks) {
+    char *yaml = yaml_of(options);
     judge_open_yaml(judge, yaml, &jwks, 1);
+    free(yaml);
+}
+
+/* A new ring of config; the first issuer's keys are these, all others' those they had. */
+static void replace_ring(struct judge *judge, struct config *config, struct keyset *first) {
+    struct keyring *old = judge->ring;
+    judge->ring = keyring_new(config);
+    for (size_t i = 0; i < config->issuer_count; i++)
+        put_keys(judge, i, i ? old->entries[i].keys : first);
+    keyring_unref(old);
+}
+
+void judge_renew_keys(struct judge *judge, char *jwks) {
+    struct keyset *keys = parse_keys(jwks);
+    replace_ring(judge, judge->config, keys);
+    keyset_unref(keys);
+}
+
+void judge_reload(struct judge *judge, const char *options) {
+    char *yaml = yaml_of(options);
+    struct config *config = parse_config(yaml);
+    replace_ring(judge, config, judge->ring->entries[0].keys);
+    config_unref(judge->config);
+    judge->config = config;
     free(yaml);
 }
 
@@ -61,6 +99,7 @@ void judge_open_usual(struct judge *judge) {
 }
 
 void judge_done(struct judge *judge) {
+    token_cache_free(judge->cache);
     keyring_unref(judge->ring);
     config_unref(judge->config);
 }
@@ -100,8 +139,8 @@ struct verdict judge_header(const struct judge *judge, struct span value, size_t
 
     ck_assert_int_eq(route_find(judge->config, SPAN_LITERAL("GET"), span_of(judge->path), &route),
                      ROUTE_FOUND);
-    enum authenticated result =
-        authenticate(&evidence, judge->ring, judge->token_max, &principal, &entry, &refusal);
+    enum authenticated result = authenticate(&evidence, judge->ring, judge->cache, judge->token_max,
+                                             &principal, &entry, &refusal);
     ck_assert((result == AUTH_PRINCIPAL) == (principal != NULL));
     ck_assert((result == AUTH_NEEDS_KEYS) == (entry != NULL));
     ck_assert_uint_eq(ERR_peek_error(), 0);
@@ -114,7 +153,7 @@ struct verdict judge_header(const struct judge *judge, struct span value, size_t
     }
     if (principal) tell_principal(principal, &verdict);
     if (entry) snprintf(verdict.issuer, sizeof verdict.issuer, "%s", entry->issuer->issuer);
-    principal_free(principal);
+    principal_unref(principal);
 
     verdict.needs_keys = result == AUTH_NEEDS_KEYS;
     verdict.status = allowed ? 200 : problem_status(refusal.reason);

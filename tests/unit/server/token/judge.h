@@ -6,6 +6,7 @@
 #define TESTS_UNIT_SERVER_TOKEN_JUDGE_H
 
 #include "server/keys/keyring.h"
+#include "server/token/cache.h"
 #include "tests/support/mint.h"
 #include "tests/support/scratch.h"
 #include "tests/support/suite.h"
@@ -20,6 +21,7 @@ struct judge {
     int64_t now;      /* wall clock, seconds; tests move it */
     int64_t now_ms;   /* monotonic */
     size_t token_max;
+    struct token_cache *cache; /* NULL unless the test makes one; judge_done() frees it */
 };
 
 /*
@@ -34,6 +36,12 @@ void judge_open_yaml(struct judge *judge, const char *yaml, char *const *jwks, s
 
 /* With the RSA key "r" and the P-256 key "e", and no options. */
 void judge_open_usual(struct judge *judge);
+
+/* From now on the first issuer has these keys (the text is freed), as after a refresh. */
+void judge_renew_keys(struct judge *judge, char *jwks);
+
+/* From now on this configuration holds, as after a reload. Keys go over from the old one. */
+void judge_reload(struct judge *judge, const char *options);
 
 void judge_done(struct judge *judge);
 
