@@ -1,0 +1,48 @@
+#include "server/proxy/request_id.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "common/ascii.h"
+
+/* Bytes that mean nothing in any log, whoever reads it, and that need no quoting. */
+static bool is_usable(struct span id) {
+    for (size_t i = 0; i < id.len; i++)
+        if (!ascii_is_alphanumeric_or(id.ptr[i], "-._~+/=:")) return false;
+    return id.len >= 1 && id.len <= REQUEST_ID_MAX;
+}
+
+/* Of several no one can tell which the others on the way will log. */
+static struct span find_only(struct fields fields) {
+    struct span found = SPAN_NONE;
+    for (size_t i = 0; i < fields.count; i++) {
+        if (!span_equal_nocase(fields.items[i].name, SPAN_LITERAL("X-Request-Id"))) continue;
+        if (found.ptr) return SPAN_NONE;
+        found = fields.items[i].value;
+    }
+    return found;
+}
+
+static void make(struct request_id *ret) {
+    static const char digits[] = "0123456789abcdef";
+    uint8_t random[16];
+    char *to = ret->text;
+
+    arc4random_buf(random, sizeof random);
+    for (size_t i = 0; i < sizeof random; i++) {
+        *to++ = digits[random[i] >> 4];
+        *to++ = digits[random[i] & 0xf];
+    }
+    *to = '\0';
+}
+
+void request_id_choose(struct fields fields, struct request_id *ret) {
+    struct span sent = find_only(fields);
+
+    if (!is_usable(sent)) {
+        make(ret);
+        return;
+    }
+    memcpy(ret->text, sent.ptr, sent.len);
+    ret->text[sent.len] = '\0';
+}
