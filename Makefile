@@ -21,6 +21,7 @@ BUILD_PACKAGES = gcc make libmicrohttpd-dev libgnutls28-dev libjwt-dev libjansso
 CHECK_PACKAGES = check curl ca-certificates openssl procps python3 systemd libfaketime
 LINT_PACKAGES = clang-format clang-tidy cppcheck
 FUZZ_PACKAGES = clang
+BENCH_PACKAGES = nginx-light haproxy wrk util-linux openssl python3
 
 CC ?= gcc
 VERSION := $(shell sed -n 's/^## \([0-9][^ ]*\).*/\1/p' CHANGELOG.md 2>/dev/null | head -n 1)
@@ -31,7 +32,7 @@ HARDENING = -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protectio
             $(if $(findstring x86_64,$(shell uname -m)),-fcf-protection)
 CFLAGS ?= -O2 -g
 BASE_CFLAGS = -std=gnu11 -I. -D_GNU_SOURCE -DBEARERD_VERSION='"$(VERSION)"' $(WARNINGS) -pthread
-LIBS = -lmicrohttpd -lgnutls -ljwt -ljansson -lcrypto -lcurl -lcyaml -lyaml -lsystemd -lm
+LIBS = -lmicrohttpd -lgnutls -ljwt -ljansson -lssl -lcrypto -lcurl -lcyaml -lyaml -lsystemd -lm
 LDFLAGS += -pie -Wl,-z,relro,-z,now -Wl,--as-needed -pthread
 
 # In a sanitizer build the sanitizer does what the hardening flags would, and better.
@@ -88,11 +89,11 @@ FORCE:
 
 $(BUILD)/tests/unit.test: $(call objects,$(UNIT_SOURCES) $(SUPPORT_SOURCES)) $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcheck -lsubunit -lssl $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcheck -lsubunit $(LIBS)
 
 $(BUILD)/tests/integration.test: $(call objects,$(INTEGRATION_SOURCES) $(SUPPORT_SOURCES)) $(LIB)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcheck -lsubunit -lssl $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcheck -lsubunit $(LIBS)
 
 # Each fuzzer, linked with a main that replays files: the corpus runs with every check.
 REPLAYERS = $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%.replay,$(FUZZ_SOURCES))
@@ -133,6 +134,13 @@ format-check:
 conf/bearerd.yaml: server/config/schema.c $(PROGRAM)
 	$(PROGRAM) check --example > $@
 
+# Throughput on one core beside nginx and HAProxy; also written to build/bench/results.json.
+.PHONY: bench bench-quick
+bench bench-quick:
+	@tests/support/install $(BUILD_PACKAGES) $(BENCH_PACKAGES)
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@BUILD=$(BUILD) tests/bench/run $(if $(filter bench-quick,$@),--rounds 3 --seconds 2 --warm-up 1)
+
 # --- packages --------------------------------------------------------------------------------
 
 .PHONY: deps check-deps
@@ -166,6 +174,7 @@ clean:
 help:
 	@echo 'all run check install clean deps fuzz lint format format-check'
 	@echo 'check SANITIZE=address|thread   the same tests under a sanitizer'
+	@echo 'bench, bench-quick              requests a second, beside nginx and HAProxy'
 	@echo 'install PREFIX=/usr DESTDIR=/tmp/stage'
 
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d $(BUILD)/*/*/*/*.d $(BUILD)/*/*/*/*/*.d)

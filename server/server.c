@@ -9,17 +9,23 @@
 #include "common/clock.h"
 #include "common/notify.h"
 #include "server/loop/linger.h"
+#include "server/proxy/resolver.h"
 
 /* Descriptors besides those of connections: listeners, event loops, fetches, files. */
 #define DESCRIPTORS_RESERVED 128
 /* How long the main thread sleeps between its looks at the watchdog and the clock. */
 #define TICK_MS 500
+/* How often the names of upstreams are looked up again. */
+#define RESOLVE_INTERVAL_MS 30000
+/* How long a start waits for names, so that the first requests find their upstream. */
+#define RESOLVE_PATIENCE_MS 2000
 
 struct server {
     server_load *load;
     void *argument;
     struct config *config;
     struct shared shared;
+    struct resolver *resolver;
     struct worker *workers;
     _Atomic unsigned worker_count; /* those that run; the refresh thread wakes them */
     atomic_bool started;           /* all workers run */
@@ -73,8 +79,9 @@ static void block_signals(sigset_t *ret) {
 }
 
 static void raise_descriptor_limit(const struct config *config) {
-    rlim_t wanted =
-        config->limits.connections + DESCRIPTORS_RESERVED + (rlim_t)config->workers * LINGERING_MAX;
+    /* A client's connection may need another to an upstream. */
+    rlim_t wanted = config->limits.connections * (config->upstream_count ? 2 : 1) +
+                    DESCRIPTORS_RESERVED + (rlim_t)config->workers * LINGERING_MAX;
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted) return;
@@ -110,10 +117,13 @@ static int start(struct server *server, struct err_text *err) {
     int r = setup_new(server->config, NULL, &setup, err);
     if (r < 0) return r;
     log_listeners(setup);
+    r = resolver_start(setup->upstreams, RESOLVE_INTERVAL_MS, NULL, NULL, &server->resolver, err);
     snapshot_publish(&server->shared.setup, setup);
+    if (r < 0) return r;
 
     r = keystore_start(server->config, on_keys, server, &server->shared.keystore, err);
     if (r < 0) return r;
+    resolver_wait(server->resolver, RESOLVE_PATIENCE_MS);
     if ((r = start_workers(server, err)) < 0) return r;
     atomic_store(&server->started, true);
     tell_ready(server);
@@ -164,6 +174,7 @@ static bool reload(struct server *server) {
     }
     warn_of_restart(server->config, config);
     log_listeners(setup);
+    resolver_reconfigure(server->resolver, setup->upstreams);
     snapshot_publish(&server->shared.setup, setup);
     shut_listeners(current, setup);
     log_configure(config->log.format, config->log.level);
@@ -243,6 +254,7 @@ static void finish(struct server *server) {
     wake_workers(server);
     for (unsigned i = 0; i < server->worker_count; i++) worker_join(&server->workers[i]);
     keystore_stop(server->shared.keystore);
+    resolver_stop(server->resolver);
     for (unsigned i = 0; i < server->worker_count; i++) worker_release(&server->workers[i]);
     free(server->workers);
     snapshot_done(&server->shared.setup);

@@ -16,6 +16,7 @@ struct answer {
     struct buf body;        /* JSON */
     struct buf challenge;   /* WWW-Authenticate; empty = none */
     struct buf allow;       /* Allow; empty = none */
+    struct buf request_id;  /* X-Request-Id; empty = none */
     unsigned retry_after_s; /* Retry-After; 0 = none */
     bool close;             /* close the connection behind it */
 };

@@ -20,6 +20,8 @@ static const struct {
     [CLASS_TOO_LARGE] = {431, "too_large", false, false, true, 0},
     [CLASS_NOT_FOUND] = {404, "not_found", false, false, false, 0},
     [CLASS_METHOD] = {405, "method_not_allowed", false, false, false, 0},
+    [CLASS_BAD_GATEWAY] = {502, "bad_gateway", false, false, false, 0},
+    [CLASS_GATEWAY_TIMEOUT] = {504, "gateway_timeout", false, false, false, 0},
 };
 
 unsigned problem_status(enum reason reason) {
@@ -74,6 +76,12 @@ struct answer problem_answer(const struct refusal *refusal, const struct problem
 
     buf_addf(&answer.body, "{\"error\":\"%s\",\"error_description\":\"", table[class].error);
     add_description(&answer.body, refusal->text);
-    buf_add_text(&answer.body, "\"}");
+    buf_add_char(&answer.body, '"');
+    if (context->request_id.ptr) {
+        buf_add_text(&answer.body, ",\"request_id\":");
+        buf_add_json(&answer.body, context->request_id);
+        buf_add(&answer.request_id, context->request_id);
+    }
+    buf_add_char(&answer.body, '}');
     return answer;
 }

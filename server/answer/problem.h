@@ -11,8 +11,9 @@
 /* What a problem tells besides its refusal. Absent spans are left out. */
 struct problem_context {
     const char *realm;
-    struct span scope; /* for insufficient_scope: the scopes that are needed */
-    struct span allow; /* for a method that is not allowed */
+    struct span scope;      /* for insufficient_scope: the scopes that are needed */
+    struct span allow;      /* for a method that is not allowed */
+    struct span request_id; /* where the request was on its way to an upstream */
 };
 
 /*

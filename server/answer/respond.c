@@ -18,6 +18,8 @@ static bool add_headers(struct MHD_Response *response, const struct answer *answ
            (answer->challenge.len == 0 ||
             add(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, answer->challenge.data)) &&
            (answer->allow.len == 0 || add(response, MHD_HTTP_HEADER_ALLOW, answer->allow.data)) &&
+           (answer->request_id.len == 0 ||
+            add(response, "X-Request-Id", answer->request_id.data)) &&
            (answer->retry_after_s == 0 || add(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds)) &&
            (!answer->close || add(response, MHD_HTTP_HEADER_CONNECTION, "close"));
 }

@@ -31,3 +31,9 @@ void conn_expect(struct conn *conn, struct deadline_list *list, int64_t deadline
 void conn_cut(struct conn *conn) {
     shutdown(conn->fd, SHUT_RDWR);
 }
+
+void conn_reset(struct conn *conn) {
+    /* Dissolving the association of a connected socket aborts it (connect(2)). */
+    struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+    connect(conn->fd, &nowhere, sizeof nowhere);
+}

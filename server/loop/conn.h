@@ -9,8 +9,11 @@
 #include <sys/socket.h>
 
 #include "common/buf.h"
+#include "common/reactor.h"
 #include "server/loop/door.h"
 #include "server/loop/view.h"
+#include "server/policy/target.h"
+#include "server/token/principal.h"
 
 struct worker;
 
@@ -32,6 +35,12 @@ struct request {
     bool admitted;           /* its head was found sound */
     struct door_result head; /* then: what the head said */
     bool unread_body;        /* it was answered while its body, if any, may still be on the way */
+    struct span method;
+    struct target target;        /* its path is absent where it could not be read */
+    struct principal *principal; /* NULL: nobody was authenticated */
+    bool refused;
+    struct refusal refusal; /* then: why */
+    struct relay *relay;    /* it is with an upstream; NULL: it is not */
 };
 
 struct conn {
@@ -42,7 +51,9 @@ struct conn {
     char client[INET6_ADDRSTRLEN]; /* address in words, for logs */
     bool counted_by_address;
     int fd;
-    int64_t since_ms; /* monotonic: when it came in */
+    struct event_source hangup; /* the client's end, which libmicrohttpd does not see meanwhile */
+    bool watched;               /* for that */
+    int64_t since_ms;           /* monotonic: when it came in */
     struct request request;
 
     struct deadline_list *waits_in; /* NULL while a request is being answered */
@@ -61,5 +72,9 @@ void conn_expect_nothing(struct conn *conn);
  * Cut off: libmicrohttpd sees the end of the stream and closes. The peer loses what it was sending.
  */
 void conn_cut(struct conn *conn);
+
+/* The same by a reset, which no client can take for the end of a body. What was sent but did not
+ * arrive yet may be lost. */
+void conn_reset(struct conn *conn);
 
 #endif

@@ -13,6 +13,8 @@ struct walk {
     size_t content_lengths;
     struct span transfer_encoding;
     size_t transfer_encodings;
+    struct span expect;
+    size_t expects;
     const char *wrong; /* the first fault; NULL while there is none */
 };
 
@@ -28,6 +30,12 @@ static bool is_digits(struct span text) {
     for (size_t i = 0; i < text.len; i++)
         if (text.ptr[i] < '0' || text.ptr[i] > '9') return false;
     return text.len > 0 && text.len <= 18;
+}
+
+static uint64_t number(struct span digits) {
+    uint64_t value = 0;
+    for (size_t i = 0; i < digits.len; i++) value = value * 10 + (uint64_t)(digits.ptr[i] - '0');
+    return value;
 }
 
 /* host [ ":" port ] (RFC 9112 section 3.2); what a host may hold, not whether it exists. */
@@ -79,6 +87,7 @@ static void remember(struct walk *walk, struct span name, struct span value) {
         {SPAN_LITERAL("host"), &walk->host, &walk->hosts},
         {SPAN_LITERAL("content-length"), &walk->content_length, &walk->content_lengths},
         {SPAN_LITERAL("transfer-encoding"), &walk->transfer_encoding, &walk->transfer_encodings},
+        {SPAN_LITERAL("expect"), &walk->expect, &walk->expects},
     };
     for (size_t i = 0; i < ARRAY_LEN(known); i++) {
         if (!span_equal_nocase(name, known[i].name)) continue;
@@ -141,6 +150,10 @@ static const char *fault_of_length(const struct walk *walk, bool http_1_0) {
     return NULL;
 }
 
+bool door_takes_field(struct span name, struct span value) {
+    return ascii_is_token(name) && !has_control(value);
+}
+
 bool door_check(const struct door_head *head, struct door_result *ret, struct refusal *refusal) {
     bool http_1_0 = strcmp(head->version, MHD_HTTP_VERSION_1_0) == 0;
     size_t size = head_size(head->connection);
@@ -162,7 +175,12 @@ bool door_check(const struct door_head *head, struct door_result *ret, struct re
 
     ret->authorization = walk.authorizations ? walk.authorization : SPAN_NONE;
     ret->authorization_count = walk.authorizations;
-    ret->has_body = walk.transfer_encodings ||
-                    (walk.content_lengths && !span_equal_text(walk.content_length, "0"));
+    ret->host = walk.hosts ? span_trim(walk.host) : SPAN_NONE;
+    ret->http_1_0 = http_1_0;
+    ret->chunked = walk.transfer_encodings != 0;
+    ret->content_length = walk.content_lengths ? number(walk.content_length) : 0;
+    ret->has_body = ret->chunked || ret->content_length;
+    ret->expects_continue =
+        !http_1_0 && span_equal_nocase(walk.expect, SPAN_LITERAL("100-continue"));
     return true;
 }

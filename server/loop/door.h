@@ -24,7 +24,12 @@ struct door_head {
 struct door_result {
     struct span authorization; /* the first one; absent if there is none */
     size_t authorization_count;
+    struct span host; /* absent: HTTP/1.0 without */
+    bool http_1_0;
     bool has_body;
+    bool chunked;            /* then: of unknown length */
+    uint64_t content_length; /* or of this one */
+    bool expects_continue;   /* RFC 9110 section 10.1.1 */
 };
 
 /*
@@ -37,5 +42,8 @@ struct door_result {
  */
 bool door_check(const struct door_head *head, struct door_result *ret,
                 struct refusal *refusal) MUST_CHECK;
+
+/* Is this a field line that door_check() would let pass: a token, and no control characters? */
+bool door_takes_field(struct span name, struct span value);
 
 #endif

@@ -2,8 +2,8 @@
 
 #include "common/clock.h"
 #include "server/answer/endpoint.h"
-#include "server/answer/problem.h"
-#include "server/answer/respond.h"
+#include "server/loop/relay.h"
+#include "server/loop/reply.h"
 #include "server/policy/decision.h"
 #include "server/policy/route.h"
 #include "server/policy/target.h"
@@ -12,15 +12,6 @@
 /* Requests that may wait for keys at once, in each worker; further ones are refused at once. */
 #define WAITING_MAX 1024
 #define LIST_MAX (8 * 1024)
-
-/* What became of a request, for the answer and the log. */
-struct outcome {
-    struct principal *principal; /* NULL: nobody was authenticated */
-    struct refusal refusal;
-    bool refused;
-    struct span method;
-    struct span path; /* normalised; absent where the target could not be read */
-};
 
 static struct conn *conn_of(struct MHD_Connection *connection) {
     return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
@@ -83,77 +74,41 @@ static enum keystore_hint ask_for_keys(struct worker *worker, const struct reque
 
 /* --- the answer ---------------------------------------------------------------------------- */
 
-static void log_access(const struct conn *conn, const struct outcome *outcome, unsigned status) {
-    const struct request *request = &conn->request;
-    bool refused = outcome->refused;
-    /* Never the query: it may hold a token (RFC 9700 section 4.3.2). */
-    struct span path = outcome->path;
-    if (!path.ptr)
-        path = span_until(buf_span(&request->raw_target),
-                          span_find(buf_span(&request->raw_target), '?'));
-
-    LOG(LOG_INFO, refused ? "refused" : "answered", LOG_TEXT("client", conn->client),
-        LOG_SPAN("method", outcome->method), LOG_SPAN("path", path), LOG_NUMBER("status", status),
-        LOG_SPAN("user", outcome->principal ? principal_user(outcome->principal) : SPAN_NONE),
-        LOG_TEXT("reason", refused ? reason_name(outcome->refusal.reason) : NULL),
-        LOG_TEXT("why", refused ? outcome->refusal.text : NULL),
-        LOG_NUMBER("took_ms", clock_monotonic_ms() - request->began_ms));
-}
-
-static enum MHD_Result send_answer(struct conn *conn, struct answer *answer,
-                                   const struct outcome *outcome) {
-    const struct worker *worker = conn->worker;
-    if (atomic_load(&worker->shared->draining)) answer->close = true;
-
-    bool queued = respond(conn->mhd, answer);
-    if (worker->view->setup->config->log.access) log_access(conn, outcome, answer->status);
-    answer_done(answer);
-    return queued ? MHD_YES : MHD_NO;
-}
-
-static enum MHD_Result send_refusal(struct conn *conn, const struct outcome *outcome,
-                                    struct problem_context *context) {
-    context->realm = conn->worker->view->setup->config->realm;
-    struct answer answer = problem_answer(&outcome->refusal, context);
-    return send_answer(conn, &answer, outcome);
-}
-
 /* A refusal that needs nothing of a route. */
-static enum MHD_Result refuse_early(struct conn *conn, struct outcome *outcome) {
+static enum MHD_Result refuse_early(struct conn *conn) {
     struct problem_context context = {0};
-    outcome->refused = true;
-    return send_refusal(conn, outcome, &context);
+    return reply_refuse(conn, &context);
 }
 
-static enum MHD_Result refuse_method(struct conn *conn, const struct config *config,
-                                     struct outcome *outcome) {
+static enum MHD_Result refuse_method(struct conn *conn, const struct config *config) {
     struct buf allow = buf_make(LIST_MAX);
-    route_add_allow(config, outcome->path, &allow);
+    route_add_allow(config, conn->request.target.path, &allow);
     struct problem_context context = {.allow = buf_span(&allow)};
 
-    outcome->refused = true;
-    refuse(&outcome->refusal, REASON_METHOD_NOT_ALLOWED, "this path does not take that method");
-    enum MHD_Result result = send_refusal(conn, outcome, &context);
+    refuse(&conn->request.refusal, REASON_METHOD_NOT_ALLOWED,
+           "this path does not take that method");
+    enum MHD_Result result = reply_refuse(conn, &context);
     buf_done(&allow);
     return result;
 }
 
-static enum MHD_Result answer_decision(struct conn *conn, const struct decision *decision,
-                                       struct outcome *outcome) {
-    if (decision->allowed) {
-        struct answer answer = endpoint_answer(decision);
-        return send_answer(conn, &answer, outcome);
-    }
+static enum MHD_Result refuse_decided(struct conn *conn, const struct decision *decision) {
     struct problem_context context = {0};
     struct buf scopes = buf_make(LIST_MAX);
     if (decision->principal) {
         decision_add_scopes(decision->route, decision->principal, &scopes);
         context.scope = buf_span(&scopes);
     }
-    outcome->refused = true;
-    enum MHD_Result result = send_refusal(conn, outcome, &context);
+    enum MHD_Result result = reply_refuse(conn, &context);
     buf_done(&scopes);
     return result;
+}
+
+static enum MHD_Result answer_decision(struct conn *conn, const struct decision *decision) {
+    if (!decision->allowed) return refuse_decided(conn, decision);
+    if (decision->route->upstream_index != UPSTREAM_NONE) return relay_begin(conn, decision);
+    struct answer answer = endpoint_answer(decision);
+    return reply_send(conn, &answer);
 }
 
 /* --- the stairs ---------------------------------------------------------------------------- */
@@ -167,36 +122,32 @@ static const struct view *pin_newest(struct worker *worker, struct request *requ
 }
 
 static enum MHD_Result decide(struct conn *conn, const struct config_route *route,
-                              enum authenticated authenticated, struct outcome *outcome) {
-    if (authenticated != AUTH_PRINCIPAL && authenticated != AUTH_ABSENT)
-        return refuse_early(conn, outcome);
-    struct decision decision = authorize(route, outcome->principal, &outcome->refusal);
-    enum MHD_Result result = answer_decision(conn, &decision, outcome);
-    principal_free(outcome->principal);
-    return result;
+                              enum authenticated authenticated) {
+    struct request *request = &conn->request;
+    if (authenticated != AUTH_PRINCIPAL && authenticated != AUTH_ABSENT) return refuse_early(conn);
+    struct decision decision = authorize(route, request->principal, &request->refusal);
+    return answer_decision(conn, &decision);
 }
 
 /* Judge a request whose head is sound. May end with the request waiting for keys. */
-static enum MHD_Result judge(struct worker *worker, struct conn *conn, struct span method) {
+static enum MHD_Result judge(struct worker *worker, struct conn *conn) {
     struct request *request = &conn->request;
-    struct outcome outcome = {.method = method};
+    struct refusal *refusal = &request->refusal;
     const struct keyring_entry *entry = NULL;
     const struct config_route *route = NULL;
-    struct target target;
 
-    if (!target_parse(buf_span(&request->raw_target), &request->path, &target, &outcome.refusal))
-        return refuse_early(conn, &outcome);
-    outcome.path = target.path;
+    if (!target_parse(buf_span(&request->raw_target), &request->path, &request->target, refusal))
+        return refuse_early(conn);
 
     for (;;) {
         const struct view *view = pin_newest(worker, request);
         const struct config *config = view->setup->config;
-        switch (route_find(config, method, target.path, &route)) {
+        switch (route_find(config, request->method, request->target.path, &route)) {
         case ROUTE_NONE:
-            refuse(&outcome.refusal, REASON_NO_ROUTE, "nothing is configured for this path");
-            return refuse_early(conn, &outcome);
+            refuse(refusal, REASON_NO_ROUTE, "nothing is configured for this path");
+            return refuse_early(conn);
         case ROUTE_OTHER_METHOD:
-            return refuse_method(conn, config, &outcome);
+            return refuse_method(conn, config);
         case ROUTE_FOUND:
             break;
         }
@@ -205,11 +156,11 @@ static enum MHD_Result judge(struct worker *worker, struct conn *conn, struct sp
                                     .authorization = request->head.authorization,
                                     .authorization_count = request->head.authorization_count};
         enum authenticated authenticated =
-            authenticate(&evidence, view->ring, config->limits.token, &outcome.principal, &entry,
-                         &outcome.refusal);
-        if (authenticated != AUTH_NEEDS_KEYS) return decide(conn, route, authenticated, &outcome);
+            authenticate(&evidence, view->ring, worker->tokens, config->limits.token,
+                         &request->principal, &entry, refusal);
+        if (authenticated != AUTH_NEEDS_KEYS) return decide(conn, route, authenticated);
         enum keystore_hint hint = ask_for_keys(worker, request, entry);
-        if (hint == HINT_TOO_LATE) return refuse_early(conn, &outcome);
+        if (hint == HINT_TOO_LATE) return refuse_early(conn);
         /* Newer keys may be there already; in the middle of a reload they are for a moment more
          * recent than the setup, and the request waits for that to pass. */
         if (hint == HINT_LOOK_AGAIN && view_update(&worker->view, worker->shared)) continue;
@@ -230,6 +181,8 @@ void *request_on_target(void *argument, const char *target, struct MHD_Connectio
     buf_add_text(&request->raw_target, target);
     request->admitted = false;
     request->unread_body = true; /* until the head says otherwise */
+    request->target.path = SPAN_NONE;
+    request->refused = false;
     request->wait_until_ms = 0;
     request->began_ms = worker->reactor.now_ms;
     /* The request line is here: the rest of the head has its own time limit, counted from now on,
@@ -244,9 +197,9 @@ enum MHD_Result request_on_call(void *argument, struct MHD_Connection *connectio
                                 size_t *upload_len, void **state) {
     struct worker *worker = argument;
     struct conn *conn = *state;
-    (void)upload;
 
     if (!conn || !buf_ok(&conn->request.raw_target)) return MHD_NO;
+    if (conn->request.relay) return relay_on_call(conn, upload, upload_len);
     if (*upload_len) { /* a body is never read: its request was answered before */
         *upload_len = 0;
         return MHD_YES;
@@ -260,16 +213,23 @@ enum MHD_Result request_on_call(void *argument, struct MHD_Connection *connectio
                                  .version = version,
                                  .raw_target = buf_span(&request->raw_target),
                                  .header_max = worker->view->setup->config->limits.header};
-        struct outcome outcome = {.method = span_of(method)};
-        if (!door_check(&head, &request->head, &outcome.refusal))
-            return refuse_early(conn, &outcome);
+        request->method = span_of(method);
+        if (!door_check(&head, &request->head, &request->refusal)) return refuse_early(conn);
         request->admitted = true;
         request->unread_body = request->head.has_body;
         /* libmicrohttpd closes the connection behind an answer that is queued at its first call.
          * That is right where a body is left unread; otherwise answer at the second call. */
         if (!request->head.has_body) return MHD_YES;
     }
-    return judge(worker, conn, span_of(method));
+    return judge(worker, conn);
+}
+
+/* What belongs to one request, and not to the next on its connection. */
+static void request_forget(struct request *request) {
+    principal_unref(request->principal);
+    request->principal = NULL;
+    view_unpin(request->view);
+    request->view = NULL;
 }
 
 void request_on_completed(void *argument, struct MHD_Connection *connection, void **state,
@@ -277,21 +237,19 @@ void request_on_completed(void *argument, struct MHD_Connection *connection, voi
     struct worker *worker = argument;
     struct conn *conn = *state;
     (void)connection;
-    (void)code;
 
     if (!conn) return;
     *state = NULL;
     wait_no_longer(worker, conn);
-    view_unpin(conn->request.view);
-    conn->request.view = NULL;
+    relay_end(conn, code);
+    request_forget(&conn->request);
     const struct config_limits *limits = &worker->view->setup->config->limits;
     conn_expect(conn, &worker->idle,
                 worker->reactor.now_ms + limits->idle_timeout + limits->header_timeout);
 }
 
 void request_done(struct request *request) {
+    request_forget(request);
     buf_done(&request->raw_target);
     buf_done(&request->path);
-    view_unpin(request->view);
-    request->view = NULL;
 }

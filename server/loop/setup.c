@@ -23,6 +23,32 @@ static int fill_listen(const struct config_listen *wanted, const struct setup *p
     return tls_load(wanted->tls_certificate, wanted->tls_private_key, &ret->tls, err);
 }
 
+static int fill_trusted(struct setup *setup, struct err_text *err) {
+    const struct strings *texts = &setup->config->trusted_proxies;
+
+    if (texts->count == 0) return 0;
+    setup->trusted = calloc(texts->count, sizeof *setup->trusted);
+    if (!setup->trusted) return err_set(err, ERR_MEMORY, "out of memory");
+    for (; setup->trusted_count < texts->count; setup->trusted_count++) {
+        struct span text = span_of(texts->items[setup->trusted_count]);
+        int r = cidr_parse(text, &setup->trusted[setup->trusted_count], err);
+        if (r < 0) return r;
+    }
+    return 0;
+}
+
+static int fill_proxy(struct setup *setup, const struct setup *previous, struct err_text *err) {
+    struct config *config = setup->config;
+
+    setup->rules = forward_rules_new(config);
+    if (!setup->rules) return err_set(err, ERR_MEMORY, "out of memory");
+    /* The number of workers changes with a restart only. */
+    setup->workers = previous ? previous->workers : config->workers;
+    int r = upstreams_new(config, setup->workers, previous ? previous->upstreams : NULL,
+                          &setup->upstreams, err);
+    return r < 0 ? r : fill_trusted(setup, err);
+}
+
 int setup_new(struct config *config, const struct setup *previous, struct setup **ret,
               struct err_text *err) {
     CLEANUP(setup_unrefp) struct setup *setup = calloc(1, sizeof *setup);
@@ -37,8 +63,16 @@ int setup_new(struct config *config, const struct setup *previous, struct setup 
         int r = fill_listen(&config->listen[i], previous, &setup->listen[i], err);
         if (r < 0) return r;
     }
+    int r = fill_proxy(setup, previous, err);
+    if (r < 0) return r;
     *ret = TAKE_PTR(setup);
     return 0;
+}
+
+bool setup_trusts(const struct setup *setup, const struct sockaddr *address) {
+    for (size_t i = 0; i < setup->trusted_count; i++)
+        if (cidr_holds(&setup->trusted[i], address)) return true;
+    return false;
 }
 
 struct setup *setup_ref(struct setup *setup) {
@@ -53,6 +87,9 @@ void setup_unref(struct setup *setup) {
         tls_unref(setup->listen[i].tls);
     }
     free(setup->listen);
+    upstreams_unref(setup->upstreams);
+    forward_rules_free(setup->rules);
+    free(setup->trusted);
     config_unref(setup->config);
     free(setup);
 }

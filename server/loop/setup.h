@@ -5,9 +5,12 @@
 #ifndef SERVER_LOOP_SETUP_H
 #define SERVER_LOOP_SETUP_H
 
+#include "common/cidr.h"
 #include "server/config/config.h"
 #include "server/loop/listener.h"
 #include "server/loop/tls.h"
+#include "server/proxy/forward.h"
+#include "server/proxy/upstream.h"
 
 struct setup {
     struct ref ref;
@@ -17,6 +20,11 @@ struct setup {
         struct tls *tls; /* NULL: plain */
     } * listen;          /* one for each of config->listen */
     size_t listen_count;
+    unsigned workers;            /* that really run */
+    struct upstreams *upstreams; /* in the order of config->upstreams */
+    struct forward_rules *rules;
+    struct cidr *trusted; /* one for each of config->trusted_proxies */
+    size_t trusted_count;
 };
 
 /*
@@ -26,6 +34,9 @@ struct setup {
  */
 int setup_new(struct config *config, const struct setup *previous, struct setup **ret,
               struct err_text *err) MUST_CHECK;
+
+/* Is that peer one of trusted_proxies? */
+bool setup_trusts(const struct setup *setup, const struct sockaddr *address);
 
 /* Any thread: take one more reference; drop one, the last frees (NULL is fine). */
 struct setup *setup_ref(struct setup *setup);

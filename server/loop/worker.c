@@ -8,7 +8,9 @@
 
 #include "common/clock.h"
 #include "server/loop/linger.h"
+#include "server/loop/relay.h"
 #include "server/loop/request.h"
+#include "server/proxy/probe.h"
 
 /* Connections taken in one go from one listener, so that a flood does not starve the others. */
 #define ACCEPTS_MAX 32
@@ -70,6 +72,7 @@ static void connection_closed(struct worker *worker, void **context) {
     if (!conn) return;
     *context = NULL;
     conn_expect_nothing(conn);
+    if (conn->watched) reactor_unwatch(&worker->reactor, conn->fd);
     if (conn->request.unread_body) linger_begin(worker, conn->fd);
     census_leave(worker->shared->census, (struct sockaddr *)&conn->address,
                  conn->counted_by_address);
@@ -130,8 +133,8 @@ static struct MHD_Daemon *make_daemon(struct worker *worker, bool tls) {
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(intptr_t)TLS_PRIORITIES},
         {MHD_OPTION_END, 0, NULL}};
     struct MHD_OptionItem no_options[] = {{MHD_OPTION_END, 0, NULL}};
-    unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME |
-                     MHD_USE_ERROR_LOG | (tls ? MHD_USE_TLS : 0);
+    unsigned flags = MHD_ALLOW_UPGRADE | MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
+                     MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (tls ? MHD_USE_TLS : 0);
 
     /* One option a line, which clang-format does not know as a shape. */
     /* clang-format off */
@@ -265,6 +268,18 @@ static bool wants_tls(const struct setup *setup) {
     return false;
 }
 
+/* Another size means another cache; what was in the old one is verified anew. */
+static void size_token_cache(struct worker *worker) {
+    const struct setup *setup = worker->view->setup;
+    uint64_t in_all = setup->config->token_cache_entries;
+    size_t entries = (size_t)((in_all + setup->workers - 1) / setup->workers);
+
+    if (entries == worker->tokens_max) return;
+    token_cache_free(worker->tokens);
+    worker->tokens = token_cache_new(entries);
+    worker->tokens_max = entries;
+}
+
 /*
  * Watch the listeners of the current view instead of those of the one before. Where that fails
  * nothing has changed, and the next turn tries again.
@@ -294,6 +309,12 @@ static bool rewatch(struct worker *worker) {
         watches[i].tls = tls_ref(setup->listen[i].tls);
     }
     worker->watched_generation = worker->view->setup_generation;
+    size_token_cache(worker);
+    pool_keep_only(&worker->pool, setup->upstreams);
+    if (worker->index == 0) {
+        probes_stop(worker->probes);
+        worker->probes = probes_start(&worker->pool, setup->upstreams);
+    }
     start_accepting(worker);
     return true;
 }
@@ -387,12 +408,23 @@ static void turn(struct worker *worker) {
     log_batch_flush();
 }
 
+/* Whatever waits in libmicrohttpd goes on, and meets its end. */
+static void resume_all(struct worker *worker) {
+    request_resume_waiting(worker, true);
+    relay_stop_all(worker);
+}
+
 void worker_release(struct worker *worker) {
     stop_accepting(worker);
-    request_resume_waiting(worker, true);
+    resume_all(worker);
     if (worker->plain) MHD_stop_daemon(worker->plain);
     if (worker->secure) MHD_stop_daemon(worker->secure);
     linger_expire(worker, true);
+    probes_stop(worker->probes);
+    pool_clear(&worker->pool);
+    reactor_run_deferred(&worker->reactor);
+    free(worker->fields);
+    token_cache_free(worker->tokens);
     for (size_t i = 0; i < worker->watch_count; i++) {
         listener_unref(worker->watches[i].listener);
         tls_unref(worker->watches[i].tls);
@@ -409,7 +441,7 @@ static void *run(void *argument) {
     log_batch_begin();
     while (!is_finished(worker)) turn(worker);
     /* Those that wait for keys get their answer; then all that is left is closed. */
-    request_resume_waiting(worker, true);
+    resume_all(worker);
     MHD_run(worker->plain);
     if (worker->secure) MHD_run(worker->secure);
     log_batch_end();
@@ -418,6 +450,7 @@ static void *run(void *argument) {
 
 static bool prepare(struct worker *worker) {
     bool ready = reactor_init(&worker->reactor);
+    pool_init(&worker->pool, &worker->reactor, worker->index);
     worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     worker->wake_source.ready = on_wake;
     worker->http_source.ready = on_http;

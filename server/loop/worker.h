@@ -9,6 +9,9 @@
 
 #include "common/reactor.h"
 #include "server/loop/conn.h"
+#include "server/proxy/field.h"
+#include "server/proxy/pool.h"
+#include "server/token/cache.h"
 
 /* A listening socket as this worker watches it. */
 struct watch {
@@ -50,6 +53,13 @@ struct worker {
     struct lingerer *lingering; /* closed connections whose client still sends; oldest first */
     struct lingerer *lingering_last;
     unsigned lingering_count;
+    struct token_cache *tokens; /* verified ones; NULL: none are kept */
+    size_t tokens_max;          /* entries it was made for */
+    struct pool pool;           /* connections to upstreams */
+    struct probes *probes;      /* health checks, in the first worker; NULL: none */
+    struct relay *relays;       /* requests that are with an upstream */
+    struct field *fields;       /* the header fields of the request at hand */
+    size_t field_count, field_room;
     uint64_t connections;
     struct throttle tells_full; /* log lines that strangers could call forth without end */
     struct throttle tells_pause;

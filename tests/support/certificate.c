@@ -78,14 +78,28 @@ const char *certificate_authority_file(void) {
     return path;
 }
 
+static const struct {
+    const char *subject;
+    const char *names; /* NULL: none */
+    long until;
+} kinds[] = {
+    [CERTIFICATE_GOOD] = {"bearerd test server", "IP:127.0.0.1,DNS:localhost", 10 * DAY},
+    [CERTIFICATE_EXPIRED] = {"bearerd test server", "IP:127.0.0.1,DNS:localhost", -DAY},
+    [CERTIFICATE_WRONG_NAME] = {"bearerd test server", "DNS:other.example", 10 * DAY},
+    [CERTIFICATE_SELF_SIGNED] = {"bearerd test server", "IP:127.0.0.1,DNS:localhost", 10 * DAY},
+    [CERTIFICATE_NO_NAME] = {"localhost", NULL, 10 * DAY},
+    [CERTIFICATE_BRIEF] = {"bearerd test server", "IP:127.0.0.1,DNS:localhost",
+                           CERTIFICATE_BRIEF_SECONDS},
+};
+
 static X509 *server_certificate(enum certificate_kind kind) {
-    bool wrong = kind == CERTIFICATE_WRONG_NAME, self = kind == CERTIFICATE_SELF_SIGNED;
-    X509 *certificate = certificate_new("bearerd test server", server_key(), 2 + (long)kind,
-                                        kind == CERTIFICATE_EXPIRED ? -DAY : 10 * DAY);
+    bool self = kind == CERTIFICATE_SELF_SIGNED;
+    X509 *certificate =
+        certificate_new(kinds[kind].subject, server_key(), 2 + (long)kind, kinds[kind].until);
     X509 *issuer = self ? certificate : authority();
     X509_set_issuer_name(certificate, X509_get_subject_name(issuer));
-    add_extension(certificate, issuer, NID_subject_alt_name,
-                  wrong ? "DNS:other.example" : "IP:127.0.0.1,DNS:localhost");
+    if (kinds[kind].names)
+        add_extension(certificate, issuer, NID_subject_alt_name, kinds[kind].names);
     add_extension(certificate, issuer, NID_ext_key_usage, "serverAuth");
     EVP_PKEY *signer = self ? server_key() : authority_key();
     ck_assert_int_gt(X509_sign(certificate, signer, EVP_sha256()), 0);
@@ -108,13 +122,39 @@ SSL_CTX *certificate_context(enum certificate_kind kind, bool old) {
     return context;
 }
 
+/* Without a context for its sessions OpenSSL's server could not resume any of such clients. */
+void certificate_require_client(SSL_CTX *context) {
+    static const unsigned char name[] = "bearerd test";
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    ck_assert_int_eq(SSL_CTX_load_verify_file(context, certificate_authority_file()), 1);
+    ck_assert_int_eq(SSL_CTX_set_session_id_context(context, name, sizeof name), 1);
+}
+
+static void write_files(const char *folder, const char *name, X509 *certificate, EVP_PKEY *key,
+                        char **ret_certificate, char **ret_private_key) {
+    char *certificate_text = certificate_pem(certificate), *key_text = mint_private_pem(key);
+    char *certificate_name = scratch_text("%s.crt", name), *key_name = scratch_text("%s.key", name);
+    *ret_certificate = scratch_file(folder, certificate_name, span_of(certificate_text));
+    *ret_private_key = scratch_file(folder, key_name, span_of(key_text));
+    free(key_name), free(certificate_name), free(key_text), free(certificate_text);
+}
+
+void certificate_client_files(const char *folder, bool stranger, char **ret_certificate,
+                              char **ret_private_key) {
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    ck_assert_ptr_nonnull(key);
+    X509 *certificate = certificate_new("bearerd test client", key, 100 + stranger, 10 * DAY);
+    X509 *issuer = stranger ? certificate : authority();
+    X509_set_issuer_name(certificate, X509_get_subject_name(issuer));
+    add_extension(certificate, issuer, NID_ext_key_usage, "clientAuth");
+    ck_assert_int_gt(X509_sign(certificate, stranger ? key : authority_key(), EVP_sha256()), 0);
+    write_files(folder, "client", certificate, key, ret_certificate, ret_private_key);
+    X509_free(certificate);
+    EVP_PKEY_free(key);
+}
+
 void certificate_files(const char *folder, char **ret_certificate, char **ret_private_key) {
     X509 *certificate = server_certificate(CERTIFICATE_GOOD);
-    char *pem = certificate_pem(certificate);
-    char *key = mint_private_pem(server_key());
-    *ret_certificate = scratch_file(folder, "tls.crt", span_of(pem));
-    *ret_private_key = scratch_file(folder, "tls.key", span_of(key));
-    free(key);
-    free(pem);
+    write_files(folder, "tls", certificate, server_key(), ret_certificate, ret_private_key);
     X509_free(certificate);
 }

@@ -1,6 +1,6 @@
 /*
- * certificate: TLS server certificates made at run time, one good and several that no client may
- * accept.
+ * certificate: TLS certificates made at run time: for servers, one good and several that no client
+ * may accept, and for clients.
  */
 #ifndef TESTS_SUPPORT_CERTIFICATE_H
 #define TESTS_SUPPORT_CERTIFICATE_H
@@ -13,7 +13,11 @@ enum certificate_kind {
     CERTIFICATE_EXPIRED,    /* the same, but over since yesterday */
     CERTIFICATE_WRONG_NAME, /* the same, but for other.example */
     CERTIFICATE_SELF_SIGNED,
+    CERTIFICATE_NO_NAME, /* good, but without a subjectAltName; the common name is localhost */
+    CERTIFICATE_BRIEF,   /* good for CERTIFICATE_BRIEF_SECONDS */
 };
+
+#define CERTIFICATE_BRIEF_SECONDS 2
 
 /* PEM file of the test authority, for a client's list of authorities. Never freed. */
 const char *certificate_authority_file(void);
@@ -26,5 +30,18 @@ SSL_CTX *certificate_context(enum certificate_kind kind, bool old);
 
 /* PEM files of a good certificate and its private key in folder. The caller frees both paths. */
 void certificate_files(const char *folder, char **ret_certificate, char **ret_private_key);
+
+/*
+ * Make a server context ask for a client certificate of the test authority, and refuse clients that
+ * have none.
+ */
+void certificate_require_client(SSL_CTX *context);
+
+/*
+ * PEM files of a client's certificate and its private key in folder: of the test authority, or
+ * self-signed where stranger is set. The caller frees both paths.
+ */
+void certificate_client_files(const char *folder, bool stranger, char **ret_certificate,
+                              char **ret_private_key);
 
 #endif

@@ -1,0 +1,24 @@
+/*
+ * reply: what a request is answered with, and the line about it in the log.
+ */
+#ifndef SERVER_LOOP_REPLY_H
+#define SERVER_LOOP_REPLY_H
+
+#include "server/answer/problem.h"
+#include "server/loop/worker.h"
+
+/* Queue the answer for the request that conn is about, log it, and free it. Returns libmicrohttpd's
+ * verdict. */
+enum MHD_Result reply_send(struct conn *conn, struct answer *answer);
+
+/* The same for the refusal that stands in conn->request.refusal. context says what else to tell. */
+enum MHD_Result reply_refuse(struct conn *conn, struct problem_context *context);
+
+/* The answer that reply_refuse() would send, for who sends it in another way. */
+struct answer reply_refusal(struct conn *conn, struct problem_context *context);
+
+/* The path for a log: normalised where that was possible. Never the query, which may hold a token
+ * (RFC 9700 section 4.3.2). */
+struct span reply_path(const struct request *request);
+
+#endif

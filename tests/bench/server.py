@@ -1,0 +1,133 @@
+"""A server as a child process on a core of its own: started, asked, watched, and always ended."""
+import http.client
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+START_SECONDS = 10
+STOP_SECONDS = 5
+
+# Debian keeps daemons where the PATH of an ordinary user does not lead.
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+
+COMMANDS = {
+    "bearerd.yaml": lambda program, path: [program, "-c", path],
+    "nginx.conf": lambda program, path: [program, "-e", "stderr", "-p", path.parent, "-c", path],
+    "haproxy.cfg": lambda program, path: [program, "-db", "-f", path],
+}
+
+
+class Failure(Exception):
+    """The benchmark cannot go on; its text says why."""
+
+
+def find_program(name):
+    path = shutil.which(name, path=PATH)
+    if not path:
+        raise Failure(f"{name} is not installed")
+    return path
+
+
+def free_ports(count):
+    """Ports of 127.0.0.1 that nobody listens on at this moment, all different."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def on_core(core, command):
+    """The command bound to one core. It dies with this process, however that ends."""
+    return [find_program("taskset"), "-c", str(core), find_program("setpriv"), "--pdeathsig", "KILL",
+            *map(str, command)]
+
+
+def fill_in(template, values):
+    def value(found):
+        if found.group(1) not in values:
+            raise Failure(f"{template}: nothing is known of {found.group()}")
+        return str(values[found.group(1)])
+    return re.sub(r"@([A-Z_]+)@", value, (HERE / template).read_text())
+
+
+def cpu_seconds(pid):
+    """Processor time that the process used so far, its threads included."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Server:
+    """One server, of the configuration that a template becomes with values. A context manager; what
+    the server says lands in folder, which must not be there yet."""
+
+    def __init__(self, name, program, template, port, core, folder, values):
+        self.name, self.program, self.template = name, program, pathlib.Path(template)
+        self.port, self.core, self.folder = port, core, folder
+        self.values = {**values, "PORT": port}
+        self.process = None
+
+    def __enter__(self):
+        self.folder.mkdir()
+        path = self.folder / self.template.name
+        path.write_text(fill_in(self.template, self.values))
+        self.output = open(self.folder / "output", "wb")
+        command = COMMANDS[self.template.name](find_program(self.program), path)
+        self.process = subprocess.Popen(on_core(self.core, command), stdin=subprocess.DEVNULL,
+                                        stdout=self.output, stderr=subprocess.STDOUT)
+        try:
+            self.wait_until_it_listens()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.output.close()
+
+    def failure(self, what):
+        said = (self.folder / "output").read_text(errors="replace")[-2000:].strip()
+        return Failure(f"{self.template}: {self.name} {what}" + (f". It said:\n{said}" if said else ""))
+
+    def wait_until_it_listens(self):
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until:
+            if self.process.poll() is not None:
+                raise self.failure(f"ended with exit code {self.process.returncode}")
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise self.failure("does not listen")
+
+    def get(self, headers):
+        """Status and body that a GET with these headers gets."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", "/", headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise self.failure(f"gave no answer ({error})") from error
+        finally:
+            connection.close()
+
+    def cpu_seconds(self):
+        return cpu_seconds(self.process.pid)
