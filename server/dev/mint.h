@@ -20,7 +20,10 @@ void mint_key_free(struct mint_key *key); /* NULL is fine */
 /* Its public JWK, a new object; NULL: failed. */
 json_t *mint_key_jwk(const struct mint_key *key);
 
-/* A signed JWT with these claims, typ "at+jwt"; the caller frees it. NULL: failed. */
+/*
+ * A signed JWT with these claims and, as libjwt writes no other, the typ "JWT"; with EdDSA it is
+ * "at+jwt". The caller frees it. NULL: failed.
+ */
 char *mint_token(const struct mint_key *key, const json_t *claims) MUST_CHECK;
 
 #endif

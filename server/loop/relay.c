@@ -18,6 +18,8 @@
 #define EXPIRY_LOOK_MS 60000
 #define TRAILERS_MAX 64
 #define FIELDS_STEP 64
+/* Relays that a worker keeps for later requests, with their buffers. */
+#define SPARES_MAX 64
 
 enum phase {
     RELAY_AWAITS_CONTINUE, /* libmicrohttpd asks before it lets the client send the body */
@@ -27,10 +29,12 @@ enum phase {
 
 struct relay {
     struct transfer transfer;
+    struct worker *worker;
     struct conn *conn;
     const struct config_route *route;
     enum phase phase;
     bool suspended;
+    bool asked;                    /* for an answer, when there was none yet */
     struct MHD_Response *response; /* the upstream's, once it has begun and until it is queued */
     struct MHD_Response *sending;  /* the same, afterwards */
     unsigned status;               /* what the client is told; 0: nothing yet */
@@ -494,7 +498,12 @@ static enum MHD_Result settle(struct relay *relay) {
         return reply_refuse(relay->conn, &context);
     }
     if (!relay->response) {
-        rest(relay);
+        /* Many an upstream answers within a turn of the loop, in which libmicrohttpd asks again;
+         * being suspended costs it two more system calls. */
+        if (relay->asked || relay->phase != RELAY_UPLOADED)
+            rest(relay);
+        else
+            relay->asked = true;
         return MHD_YES;
     }
     if (atomic_load(&relay->conn->worker->shared->draining) && relay->status != 101)
@@ -511,15 +520,51 @@ static void on_patience(struct timer *timer) {
     if (relay->phase == RELAY_AWAITS_CONTINUE) wake(relay);
 }
 
+static void free_relay(struct relay *relay) {
+    transfer_free(&relay->transfer);
+    free(relay);
+}
+
 static void bury(struct deferred *deferred) {
-    free(CONTAINER_OF(deferred, struct relay, burial));
+    struct relay *relay = CONTAINER_OF(deferred, struct relay, burial);
+    struct worker *worker = relay->worker;
+
+    if (worker->spare_count >= SPARES_MAX) {
+        free_relay(relay);
+        return;
+    }
+    relay->next = worker->spares;
+    worker->spares = relay;
+    worker->spare_count++;
+}
+
+/* A zeroed relay, but for the buffers in its transfer. */
+static struct relay *allocate(struct worker *worker) {
+    struct relay *relay = worker->spares;
+    if (!relay) return calloc(1, sizeof *relay);
+    worker->spares = relay->next;
+    worker->spare_count--;
+    struct transfer transfer = relay->transfer;
+    memset(relay, 0, sizeof *relay);
+    relay->transfer = transfer;
+    return relay;
+}
+
+void relay_free_spares(struct worker *worker) {
+    while (worker->spares) {
+        struct relay *relay = worker->spares;
+        worker->spares = relay->next;
+        free_relay(relay);
+    }
+    worker->spare_count = 0;
 }
 
 static struct relay *make(struct conn *conn, const struct config_route *route) {
     struct worker *worker = conn->worker;
-    struct relay *relay = calloc(1, sizeof *relay);
+    struct relay *relay = allocate(worker);
     if (!relay) return NULL;
 
+    relay->worker = worker;
     relay->conn = conn;
     relay->route = route;
     relay->phase = !conn->request.head.has_body          ? RELAY_UPLOADED

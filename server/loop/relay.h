@@ -28,6 +28,9 @@ void relay_end(struct conn *conn, enum MHD_RequestTerminationCode code);
 /* The client has gone while its request was with the upstream. */
 void relay_client_gone(struct conn *conn);
 
+/* Free what was kept for later requests. */
+void relay_free_spares(struct worker *worker);
+
 /* Cut everything off that is under way in this worker. */
 void relay_stop_all(struct worker *worker);
 

@@ -423,6 +423,7 @@ void worker_release(struct worker *worker) {
     probes_stop(worker->probes);
     pool_clear(&worker->pool);
     reactor_run_deferred(&worker->reactor);
+    relay_free_spares(worker);
     free(worker->fields);
     token_cache_free(worker->tokens);
     for (size_t i = 0; i < worker->watch_count; i++) {

@@ -58,7 +58,9 @@ struct worker {
     struct pool pool;           /* connections to upstreams */
     struct probes *probes;      /* health checks, in the first worker; NULL: none */
     struct relay *relays;       /* requests that are with an upstream */
-    struct field *fields;       /* the header fields of the request at hand */
+    struct relay *spares;       /* relays to be used again */
+    unsigned spare_count;
+    struct field *fields; /* the header fields of the request at hand */
     size_t field_count, field_room;
     uint64_t connections;
     struct throttle tells_full; /* log lines that strangers could call forth without end */

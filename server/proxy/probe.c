@@ -113,6 +113,7 @@ static void add(struct probes *probes, struct upstream *upstream, struct peer *p
 
 static void bury(struct deferred *deferred) {
     struct probes *probes = CONTAINER_OF(deferred, struct probes, burial);
+    for (size_t i = 0; i < probes->count; i++) transfer_free(&probes->items[i].transfer);
     upstreams_unref(probes->upstreams);
     free(probes->items);
     free(probes);

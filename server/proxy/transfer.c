@@ -71,11 +71,29 @@ void transfer_end(struct transfer *transfer) {
     drop_link(transfer);
     leave_peer(transfer);
     body_done(&transfer->body);
+    transfer->in_start = transfer->in_end = 0;
+    if (transfer->state != TRANSFER_FAILED) transfer->state = TRANSFER_ENDED;
+}
+
+void transfer_free(struct transfer *transfer) {
     buf_done(&transfer->out);
     free(transfer->in);
     transfer->in = NULL;
-    transfer->in_start = transfer->in_end = 0;
-    if (transfer->state != TRANSFER_FAILED) transfer->state = TRANSFER_ENDED;
+}
+
+/* The buffers of an earlier use, unless they had to grow large. */
+static void keep_buffers(const struct transfer *old, struct transfer *transfer) {
+    if (old->in_size == IN_SIZE) {
+        transfer->in = old->in;
+        transfer->in_size = IN_SIZE;
+    } else {
+        free(old->in);
+    }
+    struct buf out = old->out;
+    if (out.size > UPLOAD_MAX) buf_done(&out);
+    buf_reset(&out);
+    out.max = FORWARD_HEAD_MAX + 3 * UPLOAD_MAX;
+    transfer->out = out;
 }
 
 /* --- time ---------------------------------------------------------------------------------- */
@@ -612,30 +630,31 @@ static void on_timer(struct timer *timer) {
 bool transfer_begin(struct transfer *transfer, struct pool *pool,
                     const struct transfer_request *request, const struct transfer_events *events,
                     enum transfer_failure *ret_why) {
-    *transfer = (struct transfer){
+    struct transfer fresh = {
         .pool = pool,
         .upstream = request->upstream,
         .only = request->only,
         .events = events,
-        .out = buf_make(FORWARD_HEAD_MAX + 3 * UPLOAD_MAX),
         .replayable = request->idempotent && request->body == FORWARD_NO_BODY,
         .has_body = request->body != FORWARD_NO_BODY,
         .chunked = request->body == FORWARD_CHUNKED,
         .complete = request->body == FORWARD_NO_BODY,
         .flush = {.run = on_flush},
-        .in_size = IN_SIZE,
         .context = {.to_head = request->to_head, .to_upgrade = request->to_upgrade},
         .timer = {.fire = on_timer},
         .began_ms = pool->reactor->now_ms,
         .progress_ms = pool->reactor->now_ms,
     };
+    keep_buffers(transfer, &fresh);
+    *transfer = fresh;
     struct peer *peer =
         request->only ? request->only : upstream_choose(request->upstream, now_of(transfer), NULL);
     *ret_why = TRANSFER_NO_PEER;
     if (!peer) return false;
     join_peer(transfer, peer);
     *ret_why = TRANSFER_NO_MEMORY;
-    transfer->in = malloc(IN_SIZE);
+    transfer->in_size = IN_SIZE;
+    if (!transfer->in) transfer->in = malloc(IN_SIZE);
     return transfer->in != NULL;
 }
 

@@ -97,7 +97,8 @@ struct transfer_request {
 };
 
 /*
- * Prepare and choose a peer. False where there is none, or no memory (*ret_why): transfer_end() is
+ * Prepare and choose a peer. The transfer is zeroed, or has ended: then its buffers are used again.
+ * False where there is none, or no memory (*ret_why): transfer_end() is
  * still due. The upstream must outlive the transfer.
  */
 bool transfer_begin(struct transfer *transfer, struct pool *pool,
@@ -137,10 +138,13 @@ enum transfer_read {
 enum transfer_read transfer_read(struct transfer *transfer, char *to, size_t max, size_t *ret_len);
 
 /*
- * Be done with it, whatever its state: what is under way is cut off, memory is freed. Fine twice,
- * and on a zeroed one.
+ * Be done with it, whatever its state: what is under way is cut off, and its bytes are forgotten.
+ * Fine twice, and on a zeroed one. The transfer itself must live to the end of the turn.
  */
 void transfer_end(struct transfer *transfer);
+
+/* Free the buffers of a transfer that has ended, or is zeroed. */
+void transfer_free(struct transfer *transfer);
 
 /* For the pool: something happened on the link. */
 void transfer_on_link(struct transfer *transfer);
