@@ -52,7 +52,7 @@ static int time_to_wait(const struct reactor *reactor, int64_t wait_ms) {
     return wait_ms < 0 ? 0 : (int)wait_ms;
 }
 
-void reactor_turn(struct reactor *reactor, int64_t wait_ms) {
+int reactor_turn(struct reactor *reactor, int64_t wait_ms) {
     struct epoll_event events[EVENTS_MAX];
     int wait = time_to_wait(reactor, wait_ms);
     int count = epoll_wait(reactor->epoll_fd, events, EVENTS_MAX, wait);
@@ -63,4 +63,5 @@ void reactor_turn(struct reactor *reactor, int64_t wait_ms) {
         source->ready(source, events[i].events);
     }
     timers_run(&reactor->timers, reactor->now_ms);
+    return count;
 }

@@ -50,7 +50,10 @@ void reactor_defer(struct reactor *reactor, struct deferred *deferred);
 /* Do all that was deferred, also what that defers. */
 void reactor_run_deferred(struct reactor *reactor);
 
-/* Wait for events, at most until the next timer or for wait_ms, and handle them and the timers. */
-void reactor_turn(struct reactor *reactor, int64_t wait_ms);
+/*
+ * Wait for events, at most until the next timer or for wait_ms, and handle them and the timers.
+ * Returns how many events there were.
+ */
+int reactor_turn(struct reactor *reactor, int64_t wait_ms);
 
 #endif

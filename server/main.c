@@ -79,7 +79,8 @@ static const char run_help[] =
     "  OIDC_ISSUER    the issuer whose tokens are accepted\n"
     "  OIDC_AUDIENCE  the audience that tokens must be for\n"
     "  OIDC_SCOPES    scopes that every token must carry (default: openid; may be empty)\n"
-    "  BEARERD_LISTEN the address to listen on (default: 127.0.0.1:8080)\n";
+    "  BEARERD_LISTEN the address to listen on (default: 127.0.0.1:8080)\n"
+    "  BEARERD_ADMIN  the address of the admin listener (default: none)\n";
 
 static int command_run(int argc, char **argv) {
     char *file;

@@ -95,7 +95,8 @@ static void raise_descriptor_limit(const struct config *config) {
 static void log_listeners(const struct setup *setup) {
     for (size_t i = 0; i < setup->listen_count; i++)
         LOG(LOG_NOTICE, "listening", LOG_TEXT("address", setup->listen[i].listener->address),
-            LOG_TEXT("tls", setup->listen[i].tls ? "yes" : "no"));
+            LOG_TEXT("tls", setup->listen[i].tls ? "yes" : "no"),
+            LOG_TEXT("admin", setup->listen[i].admin ? "yes" : NULL));
 }
 
 static int start_workers(struct server *server, struct err_text *err) {

@@ -34,12 +34,14 @@ static struct config *load(void *argument) {
              "issuers:\n"
              "  - issuer: %s\n"
              "    audiences: [api]\n"
+             "upstreams:\n"
+             "  - {name: orders, targets: [\"http://127.0.0.1:%u\"]}\n"
              "routes:\n"
              "  - {path: /, respond: identity, anonymous: allow}\n"
              "  - {path: /profile/, respond: profile, require: {scopes: [profile]}}\n"
-             "  - {path: /orders/*, respond: identity, require: {scopes: [\"orders:read\"]}}\n"
+             "  - {path: /orders/*, upstream: orders, require: {scopes: [\"orders:read\"]}}\n"
              "log: {format: text}\n",
-             dev->listen, dev_issuer_url(dev->issuer));
+             dev->listen, dev_issuer_url(dev->issuer), web_port(dev->echo));
     int r = config_parse(buf_span(&yaml), "the built-in configuration", &config, &report);
     config_report_print(&report, "the built-in configuration", stderr);
     config_report_done(&report);
@@ -74,6 +76,8 @@ static void print_lines(void *argument) {
                "-d 'scope=openid profile' -d expires_in=-3600");
     print_line(dev, "a token that lacks the scope", "/profile/", "-d scope=openid");
     print_line(dev, "no token where one is needed", "/profile/", NULL);
+    print_line(dev, "passed on to an API behind the gate, which echoes what it got", "/orders/7",
+               "-d 'scope=openid orders:read'");
     fflush(stdout);
 }
 

@@ -50,6 +50,7 @@ struct conn {
     struct sockaddr_storage address;
     char client[INET6_ADDRSTRLEN]; /* address in words, for logs */
     bool counted_by_address;
+    bool admin; /* it came in by the admin listener */
     int fd;
     struct event_source hangup; /* the client's end, which libmicrohttpd does not see meanwhile */
     bool watched;               /* for that */

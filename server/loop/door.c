@@ -4,7 +4,8 @@
 
 /* Collected over the header lines. */
 struct walk {
-    const char *cursor; /* where the next line must begin; NULL once something is out of place */
+    bool starts_anywhere; /* where the first line begins is not known */
+    const char *cursor;   /* where the next line must begin; NULL once something is out of place */
     struct span authorization;
     size_t authorizations;
     struct span host;
@@ -62,6 +63,8 @@ static bool is_host(struct span text) {
  * any byte that it swallowed (behind a NUL, in a folded line) shows as a gap.
  */
 static void follow_line(struct walk *walk, struct span name, struct span value) {
+    if (walk->starts_anywhere) walk->cursor = name.ptr;
+    walk->starts_anywhere = false;
     if (!walk->cursor) return;
     const char *colon = name.ptr + name.len;
     if (name.ptr != walk->cursor || value.ptr <= colon) {
@@ -150,8 +153,13 @@ static const char *fault_of_length(const struct walk *walk, bool http_1_0) {
     return NULL;
 }
 
-bool door_takes_field(struct span name, struct span value) {
-    return ascii_is_token(name) && !has_control(value);
+bool door_check_trailers(struct MHD_Connection *connection, struct refusal *refusal) {
+    struct walk walk = {.starts_anywhere = true};
+
+    int count = MHD_get_connection_values_n(connection, MHD_FOOTER_KIND, on_header, &walk);
+    if (!walk.wrong && count && !walk.cursor)
+        walk.wrong = "a trailer line does not end in CR LF, is folded, or holds a NUL";
+    return !walk.wrong || refuse(refusal, REASON_FRAMING, "%s", walk.wrong);
 }
 
 bool door_check(const struct door_head *head, struct door_result *ret, struct refusal *refusal) {

@@ -43,7 +43,10 @@ struct door_result {
 bool door_check(const struct door_head *head, struct door_result *ret,
                 struct refusal *refusal) MUST_CHECK;
 
-/* Is this a field line that door_check() would let pass: a token, and no control characters? */
-bool door_takes_field(struct span name, struct span value);
+/*
+ * The same for the trailer section behind a chunked body: names that are tokens, values without
+ * control characters, lines that end in CR LF, are not folded and hold no NUL.
+ */
+bool door_check_trailers(struct MHD_Connection *connection, struct refusal *refusal) MUST_CHECK;
 
 #endif

@@ -170,3 +170,15 @@ void listener_unref(struct listener *listener) {
     free(listener->address);
     free(listener);
 }
+
+bool listener_is_local(const struct listener *listener) {
+    struct sockaddr_storage address = {0};
+    socklen_t len = sizeof address;
+
+    if (getsockname(listener->fd, (struct sockaddr *)&address, &len) < 0) return false;
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)&address;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)&address;
+    if (address.ss_family == AF_INET) return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+    if (address.ss_family == AF_INET6) return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+    return address.ss_family == AF_UNIX;
+}

@@ -30,6 +30,9 @@ struct listener *listener_ref(struct listener *listener);
 void listener_unref(struct listener *listener);
 CLEANUP_DEFINE(struct listener *, listener_unref)
 
+/* Can only this machine reach it: a loopback address or a unix socket? */
+bool listener_is_local(const struct listener *listener);
+
 /* Main thread: refuse clients from now on, whoever still holds a reference. systemd's stay open. */
 void listener_shut(struct listener *listener);
 

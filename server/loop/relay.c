@@ -1,6 +1,7 @@
 #include "server/loop/relay.h"
 
 #include <stdlib.h>
+#include <sys/ioctl.h>
 
 #include "common/clock.h"
 #include "server/loop/bypass.h"
@@ -18,6 +19,8 @@
 #define EXPIRY_LOOK_MS 60000
 #define TRAILERS_MAX 64
 #define FIELDS_STEP 64
+/* The part of an assertion's lifetime, one in so many, that is left when another is made. */
+#define ASSERTION_RESERVE 6
 /* Relays that a worker keeps for later requests, with their buffers. */
 #define SPARES_MAX 64
 
@@ -35,6 +38,8 @@ struct relay {
     enum phase phase;
     bool suspended;
     bool asked;                    /* for an answer, when there was none yet */
+    unsigned calls;                /* of libmicrohttpd with bytes of the body */
+    unsigned last_calls;           /* when relay_cut_stuck() looked */
     struct MHD_Response *response; /* the upstream's, once it has begun and until it is queued */
     struct MHD_Response *sending;  /* the same, afterwards */
     unsigned status;               /* what the client is told; 0: nothing yet */
@@ -151,6 +156,18 @@ static void answer_early(struct relay *relay, struct buf *bytes) {
     wake(relay);
 }
 
+static void refuse_at_once(struct relay *relay) {
+    struct problem_context context = problem_context(relay);
+    struct answer answer = reply_refusal(relay->conn, &context);
+    struct buf bytes = buf_make(BYPASS_MAX);
+
+    bypass_add_answer(&bytes, &answer);
+    relay->status = answer.status;
+    answer_done(&answer);
+    answer_early(relay, &bytes);
+    buf_done(&bytes);
+}
+
 static void fail(struct relay *relay, enum transfer_failure failure, const char *why) {
     struct request *request = &relay->conn->request;
 
@@ -162,18 +179,10 @@ static void fail(struct relay *relay, enum transfer_failure failure, const char 
     }
     relay->failed = true;
     explain(&request->refusal, failure);
-    if (relay->phase != RELAY_UPLOADING || !relay->begun) {
+    if (relay->phase != RELAY_UPLOADING || !relay->begun)
         wake(relay);
-        return;
-    }
-    struct problem_context context = problem_context(relay);
-    struct answer answer = reply_refusal(relay->conn, &context);
-    struct buf bytes = buf_make(BYPASS_MAX);
-    bypass_add_answer(&bytes, &answer);
-    relay->status = answer.status;
-    answer_done(&answer);
-    answer_early(relay, &bytes);
-    buf_done(&bytes);
+    else
+        refuse_at_once(relay);
 }
 
 static void on_failed(struct transfer *transfer, enum transfer_failure failure, const char *why) {
@@ -441,7 +450,38 @@ static enum forward_body body_kind(const struct door_result *head) {
     return head->chunked ? FORWARD_CHUNKED : FORWARD_LENGTH;
 }
 
-static void add_head(struct relay *relay, struct fields fields, struct span upgrade) {
+/*
+ * A text that vouches for the caller, made once for each principal, and again when its time is
+ * nearly up: what arrives at the upstream must not be expired. False: it could not be made, and
+ * without it the request must not go on.
+ */
+static bool find_assertion(const struct relay *relay, struct span *ret) {
+    const struct request *request = &relay->conn->request;
+    const struct setup *setup = request->view->setup;
+    const struct config_upstream *upstream = upstream_config(relay);
+    const struct config_assertion *config = &setup->config->assertion;
+    int64_t now = clock_wall(), exp;
+
+    *ret = SPAN_NONE;
+    if (!upstream->assertion || !request->principal) return true;
+    const char *kept = principal_memo(request->principal, upstream, now);
+    if (kept) {
+        *ret = span_of(kept);
+        return true;
+    }
+    char *text =
+        assertion_mint(setup->assertion_key, config, upstream->name, request->principal, now, &exp);
+    if (!text) return false;
+    if (!principal_remember(request->principal, upstream, text,
+                            exp - config->lifetime / 1000 / ASSERTION_RESERVE)) {
+        free(text);
+        return false;
+    }
+    *ret = span_of(text);
+    return true;
+}
+
+static bool add_head(struct relay *relay, struct fields fields, struct span upgrade) {
     const struct conn *conn = relay->conn;
     const struct request *request = &conn->request;
     const struct setup *setup = request->view->setup;
@@ -464,7 +504,9 @@ static void add_head(struct relay *relay, struct fields fields, struct span upgr
         .target_host = span_of(relay->transfer.peer->host),
         .principal = request->principal,
     };
+    if (!find_assertion(relay, &forward.assertion)) return false;
     forward_add_head(setup->rules, &forward, &relay->transfer.out);
+    return buf_ok(&relay->transfer.out);
 }
 
 static void on_hangup(struct event_source *source, uint32_t happened) {
@@ -603,8 +645,7 @@ static bool start(struct relay *relay, enum transfer_failure *ret_why) {
         return false;
     relay->target = relay->transfer.peer->name;
     *ret_why = TRANSFER_NO_MEMORY;
-    add_head(relay, fields, upgrade);
-    if (!buf_ok(&relay->transfer.out) || !watch_client(conn)) return false;
+    if (!add_head(relay, fields, upgrade) || !watch_client(conn)) return false;
     transfer_start(&relay->transfer, relay->phase != RELAY_UPLOADING);
     return true;
 }
@@ -634,16 +675,18 @@ enum MHD_Result relay_begin(struct conn *conn, const struct decision *decision) 
 }
 
 static void upload(struct relay *relay, struct span bytes, size_t *ret_left) {
+    relay->calls++;
     size_t taken = transfer_add(&relay->transfer, bytes);
     *ret_left = bytes.len - taken;
     if (*ret_left && !relay->answered && !relay->cut) rest(relay);
 }
 
-/* Fields behind a chunked body: to be judged like those of the head. False: they are none. */
-static bool add_trailers(struct relay *relay, struct fields fields, struct buf *out) {
+/* What of the trailer section an upstream may see. False without memory. */
+static bool add_trailers(struct relay *relay, struct buf *out) {
+    struct fields fields;
+    if (!collect(relay->conn, MHD_FOOTER_KIND, &fields)) return false;
     for (size_t i = 0; i < fields.count; i++) {
         const struct field *field = &fields.items[i];
-        if (!door_takes_field(field->name, field->value)) return false;
         if (forward_takes_trailer(relay->conn->request.view->setup->rules, field->name))
             buf_addf(out, "%.*s: %.*s\r\n", SPAN_PRINTF(field->name), SPAN_PRINTF(field->value));
     }
@@ -651,19 +694,20 @@ static bool add_trailers(struct relay *relay, struct fields fields, struct buf *
 }
 
 static void complete(struct relay *relay) {
+    struct refusal *refusal = &relay->conn->request.refusal;
     struct buf trailers = buf_make(FORWARD_HEAD_MAX);
-    struct fields fields;
 
     relay->phase = RELAY_UPLOADED;
-    bool sound =
-        collect(relay->conn, MHD_FOOTER_KIND, &fields) && add_trailers(relay, fields, &trailers);
-    if (sound) {
-        transfer_complete(&relay->transfer, buf_span(&trailers));
-    } else {
-        transfer_end(&relay->transfer);
+    if (relay->failed) return;
+    relay->failed = !door_check_trailers(relay->conn->mhd, refusal);
+    if (!relay->failed && !add_trailers(relay, &trailers)) {
         relay->failed = true;
-        refuse(&relay->conn->request.refusal, REASON_FRAMING, "a trailer field is not valid");
+        refuse(refusal, REASON_OUT_OF_MEMORY, "out of memory");
     }
+    if (relay->failed)
+        transfer_end(&relay->transfer); /* its last chunk was not sent: it is no whole request */
+    else
+        transfer_complete(&relay->transfer, buf_span(&trailers));
     buf_done(&trailers);
 }
 
@@ -736,6 +780,34 @@ void relay_client_gone(struct conn *conn) {
     struct relay *relay = conn->request.relay;
     if (relay->tunnel || !relay->suspended) return; /* others see it there */
     cut(relay, "the client closed first");
+}
+
+/* Bytes that the system holds for libmicrohttpd to read. */
+static int unread(const struct relay *relay) {
+    int count = 0;
+    return ioctl(relay->conn->fd, FIONREAD, &count) == 0 ? count : 0;
+}
+
+static void refuse_stuck(struct relay *relay) {
+    struct conn *conn = relay->conn;
+
+    refuse(&conn->request.refusal, REASON_FRAMING,
+           "a chunk line or trailer section is larger than any buffer");
+    relay->failed = true;
+    transfer_end(&relay->transfer);
+    refuse_at_once(relay);
+    /* Where libmicrohttpd watches the socket it sees the end now; where not, in a second. */
+    conn_cut(conn);
+    MHD_set_connection_option(conn->mhd, MHD_CONNECTION_OPTION_TIMEOUT, 1U);
+}
+
+void relay_cut_stuck(struct worker *worker) {
+    for (struct relay *relay = worker->relays; relay; relay = relay->next) {
+        if (relay->phase != RELAY_UPLOADING || relay->suspended || relay->answered) continue;
+        bool stuck = relay->calls == relay->last_calls && unread(relay) > 0;
+        relay->last_calls = relay->calls;
+        if (stuck) refuse_stuck(relay);
+    }
 }
 
 void relay_stop_all(struct worker *worker) {

@@ -28,6 +28,13 @@ void relay_end(struct conn *conn, enum MHD_RequestTerminationCode code);
 /* The client has gone while its request was with the upstream. */
 void relay_client_gone(struct conn *conn);
 
+/*
+ * The loop turns without sleeping and without anything happening: find the requests whose chunk
+ * framing fills libmicrohttpd's buffer. It calls nobody then, reads no more, and says that it is
+ * ready to go on, for as long as the client likes. They are refused.
+ */
+void relay_cut_stuck(struct worker *worker);
+
 /* Free what was kept for later requests. */
 void relay_free_spares(struct worker *worker);
 

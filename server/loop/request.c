@@ -1,6 +1,7 @@
 #include "server/loop/request.h"
 
 #include "common/clock.h"
+#include "server/answer/admin.h"
 #include "server/answer/endpoint.h"
 #include "server/loop/relay.h"
 #include "server/loop/reply.h"
@@ -169,6 +170,26 @@ static enum MHD_Result judge(struct worker *worker, struct conn *conn) {
     }
 }
 
+/* The admin listener knows no routes and no tokens: it is for this machine alone. */
+static enum MHD_Result answer_admin(struct worker *worker, struct conn *conn) {
+    struct request *request = &conn->request;
+    const struct setup *setup = pin_newest(worker, request)->setup;
+    struct admin_context context = {
+        .jwks = setup->assertion_key ? assertion_jwks(setup->assertion_key) : SPAN_NONE};
+    struct problem_context problem = {0};
+    struct answer answer;
+    const char *allow = NULL;
+
+    if (!target_parse(buf_span(&request->raw_target), &request->path, &request->target,
+                      &request->refusal))
+        return refuse_early(conn);
+    if (admin_answer(&context, request->method, request->target.path, &answer, &allow,
+                     &request->refusal))
+        return reply_send(conn, &answer);
+    if (allow) problem.allow = span_of(allow);
+    return reply_refuse(conn, &problem);
+}
+
 /* --- libmicrohttpd's callbacks ------------------------------------------------------------- */
 
 void *request_on_target(void *argument, const char *target, struct MHD_Connection *connection) {
@@ -221,7 +242,7 @@ enum MHD_Result request_on_call(void *argument, struct MHD_Connection *connectio
          * That is right where a body is left unread; otherwise answer at the second call. */
         if (!request->head.has_body) return MHD_YES;
     }
-    return judge(worker, conn);
+    return conn->admin ? answer_admin(worker, conn) : judge(worker, conn);
 }
 
 /* What belongs to one request, and not to the next on its connection. */

@@ -10,17 +10,36 @@ static struct listener *find_listener(const struct setup *previous, const char *
     return NULL;
 }
 
+static int find_or_open(const char *address, const struct setup *previous, struct listener **ret,
+                        struct err_text *err) {
+    struct listener *kept = find_listener(previous, address);
+    if (!kept) return listener_open(address, ret, err);
+    *ret = listener_ref(kept);
+    return 0;
+}
+
 static int fill_listen(const struct config_listen *wanted, const struct setup *previous,
                        struct setup_listen *ret, struct err_text *err) {
-    struct listener *kept = find_listener(previous, wanted->address);
-    int r = 0;
-
-    if (kept)
-        ret->listener = listener_ref(kept);
-    else
-        r = listener_open(wanted->address, &ret->listener, err);
+    int r = find_or_open(wanted->address, previous, &ret->listener, err);
     if (r < 0 || !*wanted->tls_certificate) return r;
     return tls_load(wanted->tls_certificate, wanted->tls_private_key, &ret->tls, err);
+}
+
+static int fill_admin(const char *address, const struct setup *previous, struct setup_listen *ret,
+                      struct err_text *err) {
+    int r = find_or_open(address, previous, &ret->listener, err);
+    if (r < 0) return r;
+    ret->admin = true;
+    /* What systemd hands over is seen only now. */
+    if (listener_is_local(ret->listener)) return 0;
+    return err_set(err, ERR_SYSTEM, "admin.address %s is open to other hosts; listen on loopback",
+                   address);
+}
+
+static bool wants_assertions(const struct config *config) {
+    for (size_t i = 0; i < config->upstream_count; i++)
+        if (config->upstreams[i].assertion) return true;
+    return false;
 }
 
 static int fill_trusted(struct setup *setup, struct err_text *err) {
@@ -46,7 +65,10 @@ static int fill_proxy(struct setup *setup, const struct setup *previous, struct 
     setup->workers = previous ? previous->workers : config->workers;
     int r = upstreams_new(config, setup->workers, previous ? previous->upstreams : NULL,
                           &setup->upstreams, err);
-    return r < 0 ? r : fill_trusted(setup, err);
+    if (r == 0) r = fill_trusted(setup, err);
+    if (r < 0 || !wants_assertions(config)) return r;
+    return assertion_key_new(config, previous ? previous->assertion_key : NULL,
+                             &setup->assertion_key, err);
 }
 
 int setup_new(struct config *config, const struct setup *previous, struct setup **ret,
@@ -56,14 +78,18 @@ int setup_new(struct config *config, const struct setup *previous, struct setup 
 
     ref_init(&setup->ref);
     setup->config = config_ref(config);
-    setup->listen = calloc(config->listen_count, sizeof *setup->listen);
+    bool admin = *config->admin_address;
+    setup->listen = calloc(config->listen_count + admin, sizeof *setup->listen);
     if (!setup->listen) return err_set(err, ERR_MEMORY, "out of memory");
-    setup->listen_count = config->listen_count;
+    setup->listen_count = config->listen_count + admin;
     for (size_t i = 0; i < config->listen_count; i++) {
         int r = fill_listen(&config->listen[i], previous, &setup->listen[i], err);
         if (r < 0) return r;
     }
-    int r = fill_proxy(setup, previous, err);
+    int r = 0;
+    if (admin)
+        r = fill_admin(config->admin_address, previous, &setup->listen[config->listen_count], err);
+    if (r == 0) r = fill_proxy(setup, previous, err);
     if (r < 0) return r;
     *ret = TAKE_PTR(setup);
     return 0;
@@ -90,6 +116,7 @@ void setup_unref(struct setup *setup) {
     upstreams_unref(setup->upstreams);
     forward_rules_free(setup->rules);
     free(setup->trusted);
+    assertion_key_unref(setup->assertion_key);
     config_unref(setup->config);
     free(setup);
 }

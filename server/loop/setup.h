@@ -9,6 +9,7 @@
 #include "server/config/config.h"
 #include "server/loop/listener.h"
 #include "server/loop/tls.h"
+#include "server/proxy/assertion.h"
 #include "server/proxy/forward.h"
 #include "server/proxy/upstream.h"
 
@@ -18,13 +19,15 @@ struct setup {
     struct setup_listen {
         struct listener *listener;
         struct tls *tls; /* NULL: plain */
-    } * listen;          /* one for each of config->listen */
+        bool admin;
+    } * listen; /* one for each of config->listen, then the admin listener */
     size_t listen_count;
     unsigned workers;            /* that really run */
     struct upstreams *upstreams; /* in the order of config->upstreams */
     struct forward_rules *rules;
     struct cidr *trusted; /* one for each of config->trusted_proxies */
     size_t trusted_count;
+    struct assertion_key *assertion_key; /* NULL: no upstream wants assertions */
 };
 
 /*

@@ -18,6 +18,8 @@
 #define DESCRIPTORS_PAUSE_MS 100
 /* How often, at most, the same trouble with connections is logged. */
 #define TELL_MS 10000
+/* Turns without sleep and without an event, after which somebody is taken to be stuck. */
+#define IDLE_TURNS 32
 /* How long a fresh connection may take to its first request while everything drains. */
 #define DRAIN_GRACE_MS 1000
 /* What libmicrohttpd needs in its pool besides the head itself: its own notes and the answer. */
@@ -60,6 +62,7 @@ static void connection_started(struct worker *worker, struct MHD_Connection *con
     conn->request.raw_target = buf_make(target_max);
     conn->request.path = buf_make(3 * target_max);
     if (worker->arrival.watch->tls) conn->tls = tls_ref(worker->arrival.watch->tls);
+    conn->admin = worker->arrival.watch->admin;
     conn->counted_by_address = worker->arrival.counted_by_address;
     worker->arrival.taken = true;
     worker->connections++;
@@ -305,6 +308,7 @@ static bool rewatch(struct worker *worker) {
         watches[i].source.ready = on_listener;
         watches[i].worker = worker;
         watches[i].listener = listener_ref(setup->listen[i].listener);
+        watches[i].admin = setup->listen[i].admin;
         if (!setup->listen[i].tls) continue;
         watches[i].tls = tls_ref(setup->listen[i].tls);
     }
@@ -393,7 +397,10 @@ static bool is_finished(const struct worker *worker) {
 }
 
 static void turn(struct worker *worker) {
-    reactor_turn(&worker->reactor, wait_time(worker));
+    int64_t wait = wait_time(worker);
+    int count = reactor_turn(&worker->reactor, wait);
+    worker->idle_turns = wait == 0 && count == 0 ? worker->idle_turns + 1 : 0;
+    if (worker->idle_turns && worker->idle_turns % IDLE_TURNS == 0) relay_cut_stuck(worker);
     atomic_store_explicit(&worker->heartbeat_ms, worker->reactor.now_ms, memory_order_relaxed);
     take_news(worker);
     if (atomic_load(&worker->shared->draining)) drain(worker);

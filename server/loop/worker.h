@@ -19,6 +19,7 @@ struct watch {
     struct worker *worker;
     struct listener *listener;
     struct tls *tls;
+    bool admin;
 };
 
 struct worker {
@@ -62,6 +63,7 @@ struct worker {
     unsigned spare_count;
     struct field *fields; /* the header fields of the request at hand */
     size_t field_count, field_room;
+    unsigned idle_turns; /* in a row: see relay_cut_stuck() */
     uint64_t connections;
     struct throttle tells_full; /* log lines that strangers could call forth without end */
     struct throttle tells_pause;
