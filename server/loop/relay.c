@@ -791,11 +791,13 @@ static int unread(const struct relay *relay) {
 static void refuse_stuck(struct relay *relay) {
     struct conn *conn = relay->conn;
 
-    refuse(&conn->request.refusal, REASON_FRAMING,
-           "a chunk line or trailer section is larger than any buffer");
-    relay->failed = true;
-    transfer_end(&relay->transfer);
-    refuse_at_once(relay);
+    if (!relay->answered) {
+        refuse(&conn->request.refusal, REASON_FRAMING,
+               "a chunk line or trailer section is larger than any buffer");
+        relay->failed = true;
+        transfer_end(&relay->transfer);
+        refuse_at_once(relay);
+    }
     /* Where libmicrohttpd watches the socket it sees the end now; where not, in a second. */
     conn_cut(conn);
     MHD_set_connection_option(conn->mhd, MHD_CONNECTION_OPTION_TIMEOUT, 1U);
@@ -803,7 +805,7 @@ static void refuse_stuck(struct relay *relay) {
 
 void relay_cut_stuck(struct worker *worker) {
     for (struct relay *relay = worker->relays; relay; relay = relay->next) {
-        if (relay->phase != RELAY_UPLOADING || relay->suspended || relay->answered) continue;
+        if (relay->phase != RELAY_UPLOADING || relay->suspended) continue;
         bool stuck = relay->calls == relay->last_calls && unread(relay) > 0;
         relay->last_calls = relay->calls;
         if (stuck) refuse_stuck(relay);
