@@ -61,7 +61,10 @@ static ssize_t read_body(void *argument, uint64_t position, char *to, size_t max
     return break_off(relay);
 }
 
-static bool is_passed_on(const struct field *field, struct fields fields) {
+/* Upgrade speaks of this connection, but where it is upgraded that is what the client must know. */
+static bool is_passed_on(const struct response_head *head, const struct field *field) {
+    struct fields fields = {head->fields, head->field_count};
+    if (head->status == 101 && span_equal_nocase(field->name, SPAN_LITERAL("upgrade"))) return true;
     return !forward_is_hop_by_hop(field->name, fields) &&
            !span_equal_nocase(field->name, SPAN_LITERAL("content-length")) &&
            !span_equal_nocase(field->name, SPAN_LITERAL("x-request-id"));
@@ -69,11 +72,9 @@ static bool is_passed_on(const struct field *field, struct fields fields) {
 
 static bool add_fields(struct relay *relay, struct MHD_Response *response,
                        const struct response_head *head) {
-    struct fields fields = {head->fields, head->field_count};
-
-    for (size_t i = 0; i < fields.count; i++) {
-        const struct field *field = &fields.items[i];
-        if (!is_passed_on(field, fields)) continue;
+    for (size_t i = 0; i < head->field_count; i++) {
+        const struct field *field = &head->fields[i];
+        if (!is_passed_on(head, field)) continue;
         /* libmicrohttpd refuses an empty value; a space is the same (RFC 9110 section 5.5). */
         const char *value = field->value.len ? terminate(field->value) : " ";
         if (MHD_add_response_header(response, terminate(field->name), value) != MHD_YES)
@@ -116,17 +117,20 @@ static struct MHD_Response *with_body(struct relay *relay, const struct response
                                              BLOCK_SIZE, read_body, relay, NULL);
 }
 
+static void add_lines(const struct response_head *head, struct buf *out) {
+    for (size_t i = 0; i < head->field_count; i++) {
+        const struct field *field = &head->fields[i];
+        if (is_passed_on(head, field))
+            buf_addf(out, "%.*s: %.*s\r\n", SPAN_PRINTF(field->name), SPAN_PRINTF(field->value));
+    }
+}
+
 static void pass_on_early(struct relay *relay, const struct response_head *head,
                           struct span whole) {
-    struct fields fields = {head->fields, head->field_count};
     struct buf bytes = buf_make(BYPASS_MAX);
 
     bypass_add_status(&bytes, head->status);
-    for (size_t i = 0; i < fields.count; i++) {
-        const struct field *field = &fields.items[i];
-        if (is_passed_on(field, fields))
-            buf_addf(&bytes, "%.*s: %.*s\r\n", SPAN_PRINTF(field->name), SPAN_PRINTF(field->value));
-    }
+    add_lines(head, &bytes);
     buf_addf(&bytes, "X-Request-Id: %s\r\nConnection: close\r\n", relay->id.text);
     if (head->status != 204) buf_addf(&bytes, "Content-Length: %zu\r\n", whole.len);
     buf_add_text(&bytes, "\r\n");
@@ -161,7 +165,6 @@ static void on_head(struct transfer *transfer, const struct response_head *head)
 /* 103 and its like go to clients that may know them; 100 only opens the way for the body. */
 static void on_interim(struct transfer *transfer, const struct response_head *head) {
     struct relay *relay = CONTAINER_OF(transfer, struct relay, transfer);
-    struct fields fields = {head->fields, head->field_count};
 
     if (relay->phase == RELAY_AWAITS_CONTINUE) {
         if (head->status == 100) relay_wake(relay);
@@ -171,10 +174,7 @@ static void on_interim(struct transfer *transfer, const struct response_head *he
         return;
     struct buf bytes = buf_make(BYPASS_MAX);
     bypass_add_status(&bytes, head->status);
-    for (size_t i = 0; i < fields.count; i++)
-        if (is_passed_on(&fields.items[i], fields))
-            buf_addf(&bytes, "%.*s: %.*s\r\n", SPAN_PRINTF(fields.items[i].name),
-                     SPAN_PRINTF(fields.items[i].value));
+    add_lines(head, &bytes);
     buf_add_text(&bytes, "\r\n");
     if (!buf_ok(&bytes) || !bypass_send(relay->conn, buf_span(&bytes)))
         relay_cut(relay, "the client did not take an interim response");
