@@ -70,8 +70,10 @@ static void on_ready(struct event_source *source, uint32_t events) {
         transfer_on_link(link->user);
         return;
     }
-    bool quiet = !(events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR));
-    if (!quiet && wire_is_stale(&link->wire)) close_resting(link);
+    if (link->readable && wire_is_stale(&link->wire))
+        close_resting(link);
+    else
+        link->readable = false;
 }
 
 /* --- what others call ---------------------------------------------------------------------- */
@@ -88,12 +90,14 @@ struct link *pool_take(struct pool *pool, struct peer *peer, bool certain) {
     struct link *link;
 
     while ((link = *slot_of(pool, peer))) {
-        if (certain && wire_is_stale(&link->wire)) {
+        /* A sign of life that has not been looked at yet may be anything. */
+        if ((certain || link->readable) && wire_is_stale(&link->wire)) {
             close_resting(link);
             continue;
         }
         end_rest(link);
         link->reused = true;
+        link->readable = false;
         return link;
     }
     return NULL;

@@ -50,15 +50,27 @@ static void fail(struct transfer *transfer, enum transfer_failure failure, const
     transfer->events->on_failed(transfer, failure, why);
 }
 
-/* The response is complete. Its connection lives on only where nothing is left over either way. */
+/*
+ * Is nothing left over, either way? What lies behind a response would be taken for the answer to
+ * the next request, which may be another client's. A body that was read to its last byte and no
+ * further leaves the question to the system.
+ */
+static bool may_live_on(const struct transfer *transfer, struct link *link) {
+    if (!transfer->keep_alive || !transfer->complete || unsent(transfer) ||
+        transfer->cannot_send || transfer->in_start < transfer->in_end || link->hung_up)
+        return false;
+    if (link->readable && wire_is_stale(&link->wire)) return false;
+    link->readable = false;
+    return true;
+}
+
 static void finish(struct transfer *transfer) {
     struct link *link = transfer->link;
 
     transfer->state = TRANSFER_ENDED;
     timers_clear(&transfer->pool->reactor->timers, &transfer->timer);
     transfer->link = NULL;
-    if (transfer->keep_alive && transfer->complete && unsent(transfer) == 0 &&
-        !transfer->cannot_send && transfer->in_start == transfer->in_end && !link->hung_up)
+    if (may_live_on(transfer, link))
         pool_give(transfer->pool, link, &transfer->upstream->config->keep_alive);
     else
         pool_drop(link);
