@@ -177,6 +177,7 @@ static bool reload(struct server *server) {
     log_listeners(setup);
     resolver_reconfigure(server->resolver, setup->upstreams);
     snapshot_publish(&server->shared.setup, setup);
+    upstreams_retire(current->upstreams, setup->upstreams);
     shut_listeners(current, setup);
     log_configure(config->log.format, config->log.level);
     config_unref(server->config);

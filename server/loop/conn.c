@@ -1,5 +1,7 @@
 #include "server/loop/conn.h"
 
+#include <gnutls/gnutls.h>
+
 void conn_expect_nothing(struct conn *conn) {
     struct deadline_list *list = conn->waits_in;
     if (!list) return;
@@ -36,4 +38,11 @@ void conn_reset(struct conn *conn) {
     /* Dissolving the association of a connected socket aborts it (connect(2)). */
     struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
     connect(conn->fd, &nowhere, sizeof nowhere);
+}
+
+void conn_finish(struct conn *conn) {
+    const union MHD_ConnectionInfo *info =
+        conn->tls ? MHD_get_connection_info(conn->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION) : NULL;
+    if (info && info->tls_session) gnutls_bye(info->tls_session, GNUTLS_SHUT_WR);
+    shutdown(conn->fd, SHUT_WR);
 }

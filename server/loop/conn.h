@@ -54,6 +54,7 @@ struct conn {
     int fd;
     struct event_source hangup; /* the client's end, which libmicrohttpd does not see meanwhile */
     bool watched;               /* for that */
+    bool hung_up;               /* it was seen */
     int64_t since_ms;           /* monotonic: when it came in */
     struct request request;
 
@@ -74,7 +75,10 @@ void conn_expect_nothing(struct conn *conn);
  */
 void conn_cut(struct conn *conn);
 
-/* The same by a reset, which no client can take for the end of a body. What was sent but did not
+/* We send no more, and say so, as far as libmicrohttpd lets us. */
+void conn_finish(struct conn *conn);
+
+/* Cut off by a reset, which no client can take for the end of a body. What was sent but did not
  * arrive yet may be lost. */
 void conn_reset(struct conn *conn);
 

@@ -19,6 +19,7 @@
 static void on_hangup(struct event_source *source, uint32_t happened) {
     struct conn *conn = CONTAINER_OF(source, struct conn, hangup);
     if (!(happened & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))) return;
+    conn->hung_up = true;
     if (conn->request.relay) relay_client_gone(conn);
 }
 
@@ -50,9 +51,8 @@ static enum MHD_Result settle(struct relay *relay) {
         /* Many an upstream answers within a turn of the loop, in which libmicrohttpd asks again;
          * being suspended costs it two more system calls. */
         if (relay->asked || relay->phase != RELAY_UPLOADED)
-            relay_rest(relay);
-        else
-            relay->asked = true;
+            return relay_rest(relay) ? MHD_YES : MHD_NO;
+        relay->asked = true;
         return MHD_YES;
     }
     if (atomic_load(&relay->conn->worker->shared->draining) && relay->status != 101)
@@ -180,11 +180,12 @@ enum MHD_Result relay_begin(struct conn *conn, const struct decision *decision) 
     return settle(relay);
 }
 
-static void upload(struct relay *relay, struct span bytes, size_t *ret_left) {
+static enum MHD_Result upload(struct relay *relay, struct span bytes, size_t *ret_left) {
     relay->calls++;
     size_t taken = transfer_add(&relay->transfer, bytes);
     *ret_left = bytes.len - taken;
-    if (*ret_left && !relay->answered && !relay->cut) relay_rest(relay);
+    if (relay->answered || relay->cut) return MHD_NO;
+    return *ret_left == 0 || relay_rest(relay) ? MHD_YES : MHD_NO;
 }
 
 static void complete(struct relay *relay) {
@@ -209,10 +210,7 @@ enum MHD_Result relay_on_call(struct conn *conn, const char *bytes, size_t *len)
     struct relay *relay = conn->request.relay;
 
     if (relay->answered || (relay->cut && !relay->response)) return MHD_NO;
-    if (*len) {
-        upload(relay, (struct span){bytes, *len}, len);
-        return relay->answered ? MHD_NO : MHD_YES;
-    }
+    if (*len) return upload(relay, (struct span){bytes, *len}, len);
     if (relay->phase == RELAY_AWAITS_CONTINUE) {
         timers_clear(&relay_reactor(relay)->timers, &relay->patience);
         if (relay->failed || relay->response) return settle(relay);

@@ -51,8 +51,7 @@ static ssize_t read_body(void *argument, uint64_t position, char *to, size_t max
     case TRANSFER_DATA:
         return (ssize_t)n;
     case TRANSFER_AGAIN:
-        relay_rest(relay);
-        return 0;
+        return relay_rest(relay) ? 0 : break_off(relay);
     case TRANSFER_END:
         return pass_trailers(relay) ? MHD_CONTENT_READER_END_OF_STREAM : break_off(relay);
     case TRANSFER_BROKEN:

@@ -6,12 +6,19 @@
 
 /* How often, at least, the wall clock is asked whether a token has expired: it may be set. */
 #define EXPIRY_LOOK_MS 60000
+/* How long a client that got an early answer may go on doing nothing, in seconds. */
+#define EARLY_S 2U
 
 /* --- being suspended ----------------------------------------------------------------------- */
 
-void relay_rest(struct relay *relay) {
+bool relay_rest(struct relay *relay) {
+    if (relay->conn->hung_up) {
+        relay_cut(relay, "the client closed first");
+        return false;
+    }
     relay->suspended = true;
     MHD_suspend_connection(relay->conn->mhd);
+    return true;
 }
 
 void relay_wake(struct relay *relay) {
@@ -91,6 +98,9 @@ void relay_answer_early(struct relay *relay, struct buf *bytes) {
         relay->cut = "the client did not take an early answer";
     relay->answered = true;
     relay->conn->request.unread_body = true;
+    /* libmicrohttpd closes when the client sends more, or does nothing for a moment. */
+    conn_finish(relay->conn);
+    MHD_set_connection_option(relay->conn->mhd, MHD_CONNECTION_OPTION_TIMEOUT, EARLY_S);
     relay_wake(relay);
 }
 

@@ -52,9 +52,13 @@ static inline struct reactor *relay_reactor(const struct relay *relay) {
     return &relay->worker->reactor;
 }
 
-/* Let libmicrohttpd leave the connection alone, from within its calls; and let it go on, if it was
- * left alone. */
-void relay_rest(struct relay *relay);
+/*
+ * Let libmicrohttpd leave the connection alone, from within its calls. False where the client's end
+ * was seen, which nobody would tell of again: the relay is cut off then.
+ */
+bool relay_rest(struct relay *relay) MUST_CHECK;
+
+/* Let libmicrohttpd go on with it, if it was left alone. */
 void relay_wake(struct relay *relay);
 
 /* Be done with the upstream, and close a connection that was upgraded. */

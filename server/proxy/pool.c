@@ -145,7 +145,7 @@ void pool_give(struct pool *pool, struct link *link, const struct config_keep_al
     size_t resting = top ? top->idle_below + 1 : 0;
 
     link->user = NULL;
-    if (resting >= keep_alive->connections ||
+    if (resting >= keep_alive->connections || atomic_load(&link->peer->retired) ||
         !timers_set(&pool->reactor->timers, &link->idle_timer,
                     pool->reactor->now_ms + keep_alive->idle_timeout)) {
         pool_drop(link);

@@ -56,8 +56,8 @@ static void fail(struct transfer *transfer, enum transfer_failure failure, const
  * further leaves the question to the system.
  */
 static bool may_live_on(const struct transfer *transfer, struct link *link) {
-    if (!transfer->keep_alive || !transfer->complete || unsent(transfer) ||
-        transfer->cannot_send || transfer->in_start < transfer->in_end || link->hung_up)
+    if (!transfer->keep_alive || !transfer->complete || unsent(transfer) || transfer->cannot_send ||
+        transfer->in_start < transfer->in_end || link->hung_up)
         return false;
     if (link->readable && wire_is_stale(&link->wire)) return false;
     link->readable = false;
@@ -159,12 +159,18 @@ static bool may_go_elsewhere(const struct transfer *transfer) {
     return !transfer->only && transfer->upstream->config->host == HOST_CLIENT;
 }
 
+static void open_link(struct transfer *transfer);
+
 /* Nothing was sent yet, so that trying another address repeats nothing, whatever the method. */
 static void not_reached(struct transfer *transfer, enum transfer_failure failure, const char *why) {
     struct peer *peer = transfer->peer;
     struct peer *next = NULL;
 
     drop_link(transfer);
+    if (transfer->connects < CONNECTS_MAX && transfer->connects < peer_address_count(peer)) {
+        open_link(transfer);
+        return;
+    }
     if (transfer->connects < CONNECTS_MAX && may_go_elsewhere(transfer))
         next = upstream_choose(transfer->upstream, now_of(transfer), peer);
     if (!next) {
@@ -359,9 +365,14 @@ void transfer_complete(struct transfer *transfer, struct span trailers) {
 static enum wire_result read_into(struct transfer *transfer, char *to, size_t max, size_t *ret_len,
                                   struct err_text *err) {
     struct link *link = transfer->link;
+    if (transfer->read_failed) {
+        err_write(err, "the connection to the upstream failed");
+        return WIRE_FAILED;
+    }
     enum wire_result result = wire_read(&link->wire, to, max, ret_len, err);
 
     if (result == WIRE_AGAIN) link->readable = false;
+    if (result == WIRE_FAILED) transfer->read_failed = true;
     if (result != WIRE_OK) return result;
     transfer->received = true;
     /* A plain socket that gave less than was asked for is empty (epoll(7)), unless it has ended. */
@@ -408,6 +419,7 @@ static bool try_again(struct transfer *transfer) {
     if (transfer->received || transfer->retried || !transfer->link->reused || !transfer->replayable)
         return false;
     transfer->retried = true;
+    transfer->read_failed = false;
     transfer->sent = 0;
     transfer->cannot_send = false;
     drop_link(transfer);
@@ -608,7 +620,8 @@ enum transfer_read transfer_read(struct transfer *transfer, char *to, size_t max
 
         enum wire_result result = receive_directly(transfer, to, max, ret_len, &err);
         if (result == WIRE_OK && *ret_len) return hand_out(transfer, *ret_len);
-        if (result == WIRE_CLOSED && body_may_end(&transfer->body)) {
+        /* A write that failed has used up the news of a reset: the end may be no end then. */
+        if (result == WIRE_CLOSED && body_may_end(&transfer->body) && !transfer->cannot_send) {
             finish(transfer);
             return TRANSFER_END;
         }

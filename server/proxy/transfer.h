@@ -65,6 +65,7 @@ struct transfer {
     bool chunked;      /* the body's length is not known beforehand */
     bool complete;     /* all of the request is in out, or sent */
     bool refused_room; /* the owner waits for on_room */
+    bool read_failed;  /* the system tells of a reset only once */
     bool cannot_send;  /* the upstream takes no more; its answer may still be there */
     bool retried;      /* on a fresh connection, because the kept one was stale */
     unsigned connects; /* attempts to reach a peer */

@@ -54,10 +54,11 @@ static bool move_up(struct tunnel *tunnel) {
     struct err_text err;
     size_t n = 0;
 
-    if (has_room(lane) && tunnel->readable &&
-        !fill(lane, client_read(tunnel, lane->bytes + lane->end, lane->size - lane->end, &n), n,
-              &tunnel->readable))
-        return false;
+    if (has_room(lane) && tunnel->readable) {
+        enum wire_result result =
+            client_read(tunnel, lane->bytes + lane->end, lane->size - lane->end, &n);
+        if (!fill(lane, result, n, &tunnel->readable)) return false;
+    }
     if (lane->start < lane->end && link->writable) {
         switch (
             wire_write(&link->wire, lane->bytes + lane->start, lane->end - lane->start, &n, &err)) {
@@ -85,11 +86,11 @@ static bool move_down(struct tunnel *tunnel) {
     struct err_text err;
     size_t n = 0;
 
-    if (has_room(lane) && link->readable &&
-        !fill(lane,
-              wire_read(&link->wire, lane->bytes + lane->end, lane->size - lane->end, &n, &err), n,
-              &link->readable))
-        return false;
+    if (has_room(lane) && link->readable) {
+        enum wire_result result =
+            wire_read(&link->wire, lane->bytes + lane->end, lane->size - lane->end, &n, &err);
+        if (!fill(lane, result, n, &link->readable)) return false;
+    }
     if (lane->start < lane->end && tunnel->writable) {
         struct span bytes = {lane->bytes + lane->start, lane->end - lane->start};
         switch (client_write(tunnel, bytes, &n)) {

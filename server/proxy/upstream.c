@@ -545,3 +545,19 @@ bool peer_next_address(struct peer *peer, struct peer_address *ret, struct err_t
     pthread_mutex_unlock(&peer->lock);
     return count > 0;
 }
+
+size_t peer_address_count(struct peer *peer) {
+    pthread_mutex_lock(&peer->lock);
+    size_t count = peer->address_count;
+    pthread_mutex_unlock(&peer->lock);
+    return count;
+}
+
+void upstreams_retire(const struct upstreams *previous, const struct upstreams *next) {
+    for (size_t i = 0; i < previous->count; i++)
+        for (size_t k = 0; k < previous->items[i].count; k++)
+            atomic_store(&previous->items[i].peers[k]->retired, true);
+    for (size_t i = 0; i < next->count; i++)
+        for (size_t k = 0; k < next->items[i].count; k++)
+            atomic_store(&next->items[i].peers[k]->retired, false);
+}

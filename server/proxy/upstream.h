@@ -73,6 +73,7 @@ struct peer {
     /* Passive health. Monotonic ms: not chosen before, and then for one request at a time until one
      * is answered; 0: up. */
     _Atomic int64_t down_until;
+    atomic_bool retired;   /* no upstream of the present configuration has it */
     atomic_bool unhealthy; /* active health: not chosen at all */
     uint64_t checks;       /* in a row that contradict unhealthy; the checker's own */
 };
@@ -153,6 +154,13 @@ void peer_failed(struct peer *peer, const struct config_upstream *config, int64_
  */
 void peer_checked(struct peer *peer, const struct config_upstream *config, bool good,
                   const char *why);
+
+/* How many addresses are known. Any thread. */
+size_t peer_address_count(struct peer *peer);
+
+/* Tell each peer of previous whether next has it still, so that no connection to one that it has
+ * not is kept for later. Main thread. */
+void upstreams_retire(const struct upstreams *previous, const struct upstreams *next);
 
 /*
  * An address to connect to; each call gives the next where there are several, whoever calls. False
