@@ -140,10 +140,11 @@ static bool start(struct relay *relay, enum transfer_failure *ret_why) {
     request_id_choose(fields, &relay->id);
     bool plain = request->head.has_body || request->head.http_1_0;
     struct span upgrade = plain ? SPAN_NONE : forward_upgrade(fields);
+    if (upgrade.len >= TRANSFER_UPGRADE_MAX) upgrade = SPAN_NONE;
     struct transfer_request wanted = {
         .upstream = &upstreams->items[relay->route->upstream_index],
         .to_head = span_equal_text(request->method, "HEAD"),
-        .to_upgrade = !span_is_absent(upgrade),
+        .upgrade = upgrade,
         .idempotent = is_idempotent(request->method),
         .body = relay_body_kind(&request->head),
     };

@@ -186,6 +186,8 @@ static int judge_encoding(const struct response_head *head, bool *ret_chunked,
 
 static int judge_status(const struct response_head *head, const struct response_context *context,
                         bool chunked, struct err_text *err) {
+    if (head->status < 200 && head->http_1_0)
+        return err_set(err, ERR_SYNTAX, "the response is an interim one in HTTP/1.0");
     if (head->status == 101 && !context->to_upgrade)
         return err_set(err, ERR_SYNTAX, "the response switches protocols, which nobody asked for");
     if ((head->status < 200 || head->status == 204) && (chunked || head->length > 0))

@@ -57,8 +57,8 @@ struct response_context {
  * the colon; control characters but HTAB, so CR and NUL, in values or the reason phrase; several
  * Content-Length lines or one that is not a plain number of at most 18 digits; Transfer-Encoding
  * that is not exactly one "chunked" (any case), or beside a Content-Length, or in HTTP/1.0, or with
- * 1xx or 204; Content-Length other than 0 with 1xx or 204; 101 that was not asked for; too many
- * fields; more than RESPONSE_HEAD_MAX bytes. Any thread.
+ * 1xx or 204; Content-Length other than 0 with 1xx or 204; 101 that was not asked for; 1xx in
+ * HTTP/1.0; too many fields; more than RESPONSE_HEAD_MAX bytes. Any thread.
  */
 int response_head_parse(struct span bytes, const struct response_context *context, size_t *scanned,
                         struct response_head *ret, size_t *ret_used,

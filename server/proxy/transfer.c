@@ -445,6 +445,18 @@ static void take_head(struct transfer *transfer, const struct response_head *hea
     if (transfer->state == TRANSFER_BODY && body_ended(&transfer->body)) finish(transfer);
 }
 
+/* A server switches only to what the client has offered (RFC 9110 section 7.8); a client that is
+ * told of something else might be led to speak it. */
+static bool was_asked_for(const struct transfer *transfer, const struct response_head *head) {
+    struct span rest = span_of(transfer->upgrade), offered;
+    struct span chosen = span_trim(response_field(head, "upgrade"));
+
+    if (response_field_count(head, "upgrade") != 1) return false;
+    while (span_next(&rest, ',', &offered))
+        if (span_equal_nocase(span_trim(offered), chosen)) return true;
+    return false;
+}
+
 /* One head, if it is here. False where more bytes are needed, or it was the last. */
 static bool next_head(struct transfer *transfer) {
     struct response_head head;
@@ -459,8 +471,8 @@ static bool next_head(struct transfer *transfer) {
     if (used == 0) return false;
     transfer->in_start += used;
     transfer->scanned = 0;
-    if (head.status == 101 && response_field_count(&head, "upgrade") != 1) {
-        fail(transfer, TRANSFER_MALFORMED, "101 without the one Upgrade field that names what to");
+    if (head.status == 101 && !was_asked_for(transfer, &head)) {
+        fail(transfer, TRANSFER_MALFORMED, "101 to a protocol that was not asked for");
         return false;
     }
     if (head.status >= 200 || head.status == 101) {
@@ -665,11 +677,14 @@ bool transfer_begin(struct transfer *transfer, struct pool *pool,
         .chunked = request->body == FORWARD_CHUNKED,
         .complete = request->body == FORWARD_NO_BODY,
         .flush = {.run = on_flush},
-        .context = {.to_head = request->to_head, .to_upgrade = request->to_upgrade},
+        .context = {.to_head = request->to_head,
+                    .to_upgrade =
+                        request->upgrade.len && request->upgrade.len < sizeof fresh.upgrade},
         .timer = {.fire = on_timer},
         .began_ms = pool->reactor->now_ms,
         .progress_ms = pool->reactor->now_ms,
     };
+    if (fresh.context.to_upgrade) memcpy(fresh.upgrade, request->upgrade.ptr, request->upgrade.len);
     keep_buffers(transfer, &fresh);
     *transfer = fresh;
     struct peer *peer =

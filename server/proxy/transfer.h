@@ -49,6 +49,9 @@ enum transfer_state {
     TRANSFER_FAILED,
 };
 
+/* A longer list of protocols to switch to is not asked for. */
+#define TRANSFER_UPGRADE_MAX 128
+
 struct transfer {
     struct pool *pool;
     struct upstream *upstream;
@@ -77,6 +80,7 @@ struct transfer {
     unsigned interims;
     bool received; /* anything at all */
     struct response_context context;
+    char upgrade[TRANSFER_UPGRADE_MAX]; /* the protocols that 101 may name */
     struct body body;
     bool keep_alive; /* the response lets the connection live on */
     bool starving;   /* the owner waits for on_body */
@@ -91,9 +95,9 @@ struct transfer {
 struct transfer_request {
     struct upstream *upstream;
     struct peer *only;
-    bool to_head;    /* the method is HEAD */
-    bool to_upgrade; /* 101 may be answered */
-    bool idempotent; /* the method is (RFC 9110 section 9.2.2) */
+    bool to_head;        /* the method is HEAD */
+    struct span upgrade; /* the protocols that 101 may switch to; absent, or too long: none */
+    bool idempotent;     /* the method is (RFC 9110 section 9.2.2) */
     enum forward_body body;
 };
 

@@ -146,7 +146,7 @@ static void expect_alice(const struct assertion_key *key, enum algorithm algorit
     free(text);
     json_decref(expected);
     json_decref(claims);
-    principal_free(principal);
+    principal_unref(principal);
     key_done(&public_key);
 }
 
@@ -192,7 +192,7 @@ TEST(an_assertion_never_outlives_the_token) {
         ck_assert_int_eq(json_integer_value(json_object_get(claims, "exp")), rows[i].exp);
         ck_assert_int_eq(json_integer_value(json_object_get(claims, "iat")), NOW);
         json_decref(claims);
-        principal_free(principal);
+        principal_unref(principal);
     }
     assertion_key_unref(key);
 }
@@ -220,7 +220,7 @@ TEST(names_that_are_hostile_to_json_survive) {
         ck_assert_str_eq(json_string_value(json_array_get(roles, 0)), names[i]);
         ck_assert_uint_eq(json_object_size(claims), 10);
         json_decref(claims);
-        principal_free(principal);
+        principal_unref(principal);
     }
     assertion_key_unref(key);
 }
@@ -241,7 +241,7 @@ TEST(who_has_no_subject_is_named_by_the_user) {
         ck_assert_str_eq(json_string_value(json_object_get(claims, "sub")), rows[i].sub);
         ck_assert_str_eq(json_string_value(json_object_get(claims, "username")), "u");
         json_decref(claims);
-        principal_free(principal);
+        principal_unref(principal);
     }
     assertion_key_unref(key);
 }
@@ -271,7 +271,7 @@ TEST(a_scope_that_could_be_read_as_two_is_not_told) {
         ck_assert(json_is_array(json_object_get(claims, "roles")));
         ck_assert_uint_eq(json_object_size(claims), 10);
         json_decref(claims);
-        principal_free(principal);
+        principal_unref(principal);
     }
     assertion_key_unref(key);
 }
@@ -289,7 +289,7 @@ TEST(no_two_assertions_have_the_same_jti) {
     }
     ck_assert_uint_eq(json_object_size(seen), COUNT);
     json_decref(seen);
-    principal_free(principal);
+    principal_unref(principal);
     assertion_key_unref(key);
 }
 
@@ -307,7 +307,7 @@ TEST(claims_beyond_the_limit_give_no_assertion) {
         ck_assert((token != NULL) == (i == 1));
         ck_assert_int_eq(exp, i == 1 ? NOW + 60 : -1);
         free(token);
-        principal_free(principal);
+        principal_unref(principal);
     }
     free(name);
     assertion_key_unref(key);
@@ -342,7 +342,7 @@ TEST(threads_mint_under_one_key) {
         ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
         for (size_t t = 0; t < ARRAY_LEN(minters[i].tokens); t++)
             json_decref(open_token(key, minters[i].tokens[t]));
-        principal_free(minters[i].principal);
+        principal_unref(minters[i].principal);
     }
     assertion_key_unref(key);
 }
