@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +127,18 @@ static int open_systemd(const char *name, struct listener *listener, struct err_
 
 /* --- all ----------------------------------------------------------------------------------- */
 
+/*
+ * A client that has vanished without a word would keep a tunnel open for ever. Accepted sockets
+ * take this over; a unix socket, whose client cannot vanish, refuses it.
+ */
+static void find_the_dead(int fd) {
+    int on = 1, idle_s = 60, interval_s = 15, probes = 4;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+}
+
 int listener_open(const char *address, struct listener **ret, struct err_text *err) {
     static const struct {
         const char *prefix;
@@ -146,6 +159,7 @@ int listener_open(const char *address, struct listener **ret, struct err_text *e
         if (r < 0) return r;
         break;
     }
+    find_the_dead(listener->fd);
     *ret = TAKE_PTR(listener);
     return 0;
 }

@@ -1,10 +1,13 @@
 #include "server/loop/relay_response.h"
 
 #include "server/loop/bypass.h"
+#include "server/loop/tls_client.h"
 
 /* What libmicrohttpd takes of a body in one go. */
 #define BLOCK_SIZE (16 * 1024)
 #define TRAILERS_MAX 64
+/* What a client may send behind its request before the upgrade is answered. */
+#define UPGRADE_MAX (2 * 1024 * 1024)
 
 /* --- the response -------------------------------------------------------------------------- */
 
@@ -222,12 +225,14 @@ static void on_upgraded(void *argument, struct MHD_Connection *connection, void 
     /* From here on the tunnel watches the client itself. */
     if (conn->watched) reactor_unwatch(relay_reactor(relay), conn->fd);
     conn->watched = false;
-    if (!relay->cut && transfer->link) {
-        struct span up = {extra, extra_len};
-        struct span down = {transfer->in + transfer->in_start,
-                            transfer->in_end - transfer->in_start};
-        relay->tunnel =
-            tunnel_new(relay_reactor(relay), fd, transfer->link, up, down, on_tunnel_closed, relay);
-    }
+    struct buf up = buf_make(UPGRADE_MAX);
+    struct span down = {transfer->in + transfer->in_start, transfer->in_end - transfer->in_start};
+    struct tunnel_client client = tunnel_plain_client(fd);
+    buf_add(&up, (struct span){extra, extra_len});
+    bool taken = buf_ok(&up) && (!conn->tls || tls_client_take(conn, &client, &up));
+    if (taken && !relay->cut && transfer->link)
+        relay->tunnel = tunnel_new(relay_reactor(relay), &client, transfer->link, buf_span(&up),
+                                   down, on_tunnel_closed, relay);
+    buf_done(&up);
     if (!relay->tunnel) relay_end_tunnel(relay);
 }

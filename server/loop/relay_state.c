@@ -28,6 +28,7 @@ void relay_wake(struct relay *relay) {
 }
 
 void relay_end_tunnel(struct relay *relay) {
+    tunnel_stop(relay->tunnel);
     transfer_end(&relay->transfer);
     if (relay->handle) MHD_upgrade_action(relay->handle, MHD_UPGRADE_ACTION_CLOSE);
     relay->handle = NULL;
