@@ -11,6 +11,9 @@
 /* How long a client that waits for 100 (Continue) waits with us, when the upstream says nothing: it
  * need not wait for ever either (RFC 9110 section 10.1.1). */
 #define PATIENCE_MS 1000
+/* How often it is looked whether libmicrohttpd has read the last of a body whose client has left.
+ */
+#define LOOK_MS 20
 /* Relays that a worker keeps for later requests, with their buffers. */
 #define SPARES_MAX 64
 
@@ -64,9 +67,31 @@ static enum MHD_Result settle(struct relay *relay) {
     return result;
 }
 
+/*
+ * The client's end was seen while libmicrohttpd was reading its body. Where the end came together
+ * with the last bytes, libmicrohttpd takes them for all there is and waits for more.
+ */
+static void on_look(struct deferred *deferred) {
+    struct relay *relay = CONTAINER_OF(deferred, struct relay, look);
+    char byte;
+
+    if (!relay->conn || relay->phase != RELAY_UPLOADING || relay->suspended) return;
+    if (recv(relay->conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) {
+        /* There will be no other event. */
+        if (timers_set(&relay_reactor(relay)->timers, &relay->patience,
+                       relay_reactor(relay)->now_ms + LOOK_MS))
+            return;
+    }
+    relay_cut(relay, "the client closed first");
+    conn_cut(relay->conn);
+}
+
 static void on_patience(struct timer *timer) {
     struct relay *relay = CONTAINER_OF(timer, struct relay, patience);
-    if (relay->phase == RELAY_AWAITS_CONTINUE) relay_wake(relay);
+    if (relay->phase == RELAY_AWAITS_CONTINUE)
+        relay_wake(relay);
+    else
+        reactor_defer(relay_reactor(relay), &relay->look);
 }
 
 static void free_relay(struct relay *relay) {
@@ -120,6 +145,7 @@ static struct relay *make(struct conn *conn, const struct config_route *route) {
                    : conn->request.head.expects_continue ? RELAY_AWAITS_CONTINUE
                                                          : RELAY_UPLOADING;
     relay->patience.fire = on_patience;
+    relay->look.run = on_look;
     relay->burial.run = bury;
     relay->next = worker->relays;
     if (worker->relays) worker->relays->prev = relay;
@@ -266,13 +292,17 @@ void relay_end(struct conn *conn, enum MHD_RequestTerminationCode code) {
     if (relay->response) MHD_destroy_response(relay->response);
     unlink_relay(relay);
     conn->request.relay = NULL;
+    relay->conn = NULL; /* which ends now */
     reactor_defer(relay_reactor(relay), &relay->burial);
 }
 
 void relay_client_gone(struct conn *conn) {
     struct relay *relay = conn->request.relay;
-    if (relay->tunnel || !relay->suspended) return; /* others see it there */
-    relay_cut(relay, "the client closed first");
+    if (relay->tunnel) return; /* which sees it itself */
+    if (relay->suspended)
+        relay_cut(relay, "the client closed first");
+    else if (relay->phase == RELAY_UPLOADING)
+        reactor_defer(relay_reactor(relay), &relay->look);
 }
 
 /* Bytes that the system holds for libmicrohttpd to read. */

@@ -42,6 +42,7 @@ struct relay {
     struct timer expiry;
     struct tunnel *tunnel;
     struct MHD_UpgradeResponseHandle *handle;
+    struct deferred look; /* whether the client has left */
     struct deferred burial;
     struct relay *next;
     struct relay *prev;
