@@ -10,12 +10,14 @@
 
 #define ANSWER_BODY_MAX (256 * 1024)
 #define ANSWER_HEADER_MAX (16 * 1024)
+#define ANSWER_LINES_MAX (256 * 1024)
 
 struct answer {
     unsigned status;
     struct buf body;        /* JSON */
     struct buf challenge;   /* WWW-Authenticate; empty = none */
     struct buf allow;       /* Allow; empty = none */
+    struct buf headers;     /* further header lines, each with its CRLF */
     struct buf request_id;  /* X-Request-Id; empty = none */
     unsigned retry_after_s; /* Retry-After; 0 = none */
     bool close;             /* close the connection behind it */

@@ -35,19 +35,26 @@ static void profile(const struct principal *principal, struct buf *out) {
     buf_add_text(out, "]}}");
 }
 
+static void verdict(const struct principal *principal, struct buf *out) {
+    (void)principal;
+    buf_add_text(out, "{\"allowed\":true}");
+}
+
 static void (*const endpoints[])(const struct principal *principal, struct buf *out) = {
     [RESPOND_IDENTITY] = identity,
     [RESPOND_PROFILE] = profile,
+    [RESPOND_VERDICT] = verdict,
 };
 
 struct answer endpoint_answer(const struct decision *decision) {
     /* A route to an upstream has no endpoint. */
-    if (!decision->allowed || decision->route->respond == RESPOND_NONE) {
+    enum respond respond = decision->route ? decision->route->respond : RESPOND_NONE;
+    if (!decision->allowed || respond >= ARRAY_LEN(endpoints) || !endpoints[respond]) {
         struct answer answer = answer_make(500);
         buf_add_text(&answer.body, "{\"error\":\"server_error\"}");
         return answer;
     }
     struct answer answer = answer_make(200);
-    endpoints[decision->route->respond](decision->principal, &answer.body);
+    endpoints[respond](decision->principal, &answer.body);
     return answer;
 }

@@ -20,6 +20,7 @@ static const struct {
     [CLASS_TOO_LARGE] = {431, "too_large", false, false, true, 0},
     [CLASS_NOT_FOUND] = {404, "not_found", false, false, false, 0},
     [CLASS_METHOD] = {405, "method_not_allowed", false, false, false, 0},
+    [CLASS_FORBIDDEN] = {403, "forbidden", false, false, false, 0},
     [CLASS_BAD_GATEWAY] = {502, "bad_gateway", false, false, false, 0},
     [CLASS_GATEWAY_TIMEOUT] = {504, "gateway_timeout", false, false, false, 0},
 };

@@ -1,11 +1,31 @@
 #include "server/answer/respond.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 CLEANUP_DEFINE(struct MHD_Response *, MHD_destroy_response)
 
 static bool add(struct MHD_Response *response, const char *name, const char *value) {
     return MHD_add_response_header(response, name, value) == MHD_YES;
+}
+
+/* "name: value" CR LF, one after the other; taken apart in a copy. */
+static bool add_lines(struct MHD_Response *response, struct span lines) {
+    char *copy = strndup(lines.ptr, lines.len);
+    bool added = copy != NULL;
+
+    for (char *line = copy, *end; added && *line; line = end + 2) {
+        end = strstr(line, "\r\n");
+        char *colon = end ? strstr(line, ": ") : NULL;
+        if (!colon || colon > end) {
+            added = false;
+            break;
+        }
+        *colon = *end = '\0';
+        added = add(response, line, colon + 2);
+    }
+    free(copy);
+    return added;
 }
 
 static bool add_headers(struct MHD_Response *response, const struct answer *answer) {
@@ -18,6 +38,7 @@ static bool add_headers(struct MHD_Response *response, const struct answer *answ
            (answer->challenge.len == 0 ||
             add(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, answer->challenge.data)) &&
            (answer->allow.len == 0 || add(response, MHD_HTTP_HEADER_ALLOW, answer->allow.data)) &&
+           (answer->headers.len == 0 || add_lines(response, buf_span(&answer->headers))) &&
            (answer->request_id.len == 0 ||
             add(response, "X-Request-Id", answer->request_id.data)) &&
            (answer->retry_after_s == 0 || add(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds)) &&

@@ -129,7 +129,13 @@ struct config_assertion {
     int64_t lifetime;
 };
 
-enum respond { RESPOND_NONE, RESPOND_IDENTITY, RESPOND_PROFILE };
+enum respond {
+    RESPOND_NONE, /* the route has an upstream */
+    RESPOND_IDENTITY,
+    RESPOND_PROFILE,
+    RESPOND_VERDICT,      /* whether the request is allowed, and no more */
+    RESPOND_FORWARD_AUTH, /* whether the request is that another proxy asks about */
+};
 
 #define UPSTREAM_NONE SIZE_MAX
 
@@ -137,15 +143,15 @@ struct config_route {
     char *path;             /* normalised; a trailing "*" was cut off and is told by subtree */
     bool subtree;           /* every path that starts with path */
     struct strings methods; /* none: whatever respond knows, or all for an upstream */
-    enum respond respond;   /* RESPOND_NONE where the route has an upstream */
-    char *upstream;         /* its name; "" = the route answers itself */
-    size_t upstream_index;  /* in config.upstreams; UPSTREAM_NONE. Filled in after loading */
-    bool forward_token;     /* the upstream gets the Authorization header */
-    char *strip_prefix;     /* taken off the path that is forwarded; "" = nothing */
-    char *add_prefix;       /* put before it then; "" = nothing */
-    bool close_at_expiry;   /* streams end when the token does that opened them */
-    bool anonymous;         /* a request without credentials is let through */
-    struct strings scopes;  /* require.scopes: all of them */
+    enum respond respond;
+    char *upstream;        /* its name; "" = the route answers itself */
+    size_t upstream_index; /* in config.upstreams; UPSTREAM_NONE. Filled in after loading */
+    bool forward_token;    /* the upstream gets the Authorization header */
+    char *strip_prefix;    /* taken off the path that is forwarded; "" = nothing */
+    char *add_prefix;      /* put before it then; "" = nothing */
+    bool close_at_expiry;  /* streams end when the token does that opened them */
+    bool anonymous;        /* a request without credentials is let through */
+    struct strings scopes; /* require.scopes: all of them */
 };
 
 struct config_log {

@@ -130,11 +130,29 @@ static void rule_respond(struct problems *problems, const struct record *route) 
                    "missing, and upstream too, so nothing would answer; give one of them");
 }
 
+/* Verdicts are given on every method. */
+static bool takes_any(const struct node *respond) {
+    return respond && (span_equal_text(respond->text, "verdict") ||
+                       span_equal_text(respond->text, "forward_auth"));
+}
+
+/* The routes of the request that is asked about judge it, and nothing else does. */
+static void rule_forward_auth(struct problems *problems, const struct record *route) {
+    const struct node *respond = record_sound(route, "respond");
+    const struct node *require = record_given(route, "require");
+
+    if (!respond || !require || !span_equal_text(respond->text, "forward_auth")) return;
+    PROBLEM_AT(
+        problems, require, "require",
+        "has no meaning with forward_auth: the route of the request that is asked about says "
+        "what it needs; leave it out");
+}
+
 static void rule_methods(struct problems *problems, const struct record *route) {
     const struct node *methods = record_sound(route, "methods");
     const struct node *respond = record_sound(route, "respond");
 
-    if (!methods || !respond || record_given(route, "upstream")) return;
+    if (!methods || !respond || record_given(route, "upstream") || takes_any(respond)) return;
     for (const struct node *m = methods->first; m; m = m->next)
         if (m->sound && !span_equal_text(m->text, "GET") && !span_equal_text(m->text, "HEAD"))
             PROBLEM_AT(problems, m, "methods",
@@ -169,6 +187,7 @@ static void rule_strip(struct problems *problems, const struct record *route) {
 
 void rules_route(struct problems *problems, const struct record *route) {
     rule_respond(problems, route);
+    rule_forward_auth(problems, route);
     rule_methods(problems, route);
     if (record_given(route, "upstream")) {
         rule_strip(problems, route);
@@ -186,8 +205,8 @@ static bool takes(const struct record *route, struct span method) {
     const struct node *methods = record_sound(route, "methods");
 
     if (!methods || !methods->first)
-        return record_given(route, "upstream") || span_equal_text(method, "GET") ||
-               span_equal_text(method, "HEAD");
+        return record_given(route, "upstream") || takes_any(record_sound(route, "respond")) ||
+               span_equal_text(method, "GET") || span_equal_text(method, "HEAD");
     for (const struct node *m = methods->first; m; m = m->next)
         if (m->sound && span_equal(m->text, method)) return true;
     return false;
@@ -305,8 +324,24 @@ static void rule_admin(struct problems *problems, const struct record *root) {
     tree_done(&tree);
 }
 
+/* Who may ask about other people's requests must be said. */
+static void rule_asking(struct problems *problems, const struct record *root) {
+    const struct node *trusted = record_given(root, "trusted_proxies");
+    const struct node *routes = record_sound(root, "routes");
+
+    if (!routes || (trusted && (!trusted->sound || trusted->first))) return;
+    for (const struct node *route = routes->first; route; route = route->next) {
+        const struct node *respond = tree_find(route, "respond");
+        if (respond && respond->sound && span_equal_text(respond->text, "forward_auth"))
+            PROBLEM_AT(problems, respond, "respond",
+                       "forward_auth answers only the addresses in trusted_proxies, and there are "
+                       "none; write trusted_proxies: [127.0.0.1] or where the proxy is");
+    }
+}
+
 void rules_root(struct problems *problems, const struct record *root) {
     rule_upstreams(problems, root);
+    rule_asking(problems, root);
     rule_assertion(problems, root);
     rule_admin(problems, root);
 }

@@ -23,8 +23,11 @@ LIST_OF(struct config, routes, route_count);
 static const struct choice booleans[] = {{"true", true}, {"false", false}, {NULL, 0}};
 static const struct choice token_types[] = {
     {"any", TOKEN_TYPE_ANY}, {"at+jwt", TOKEN_TYPE_AT_JWT}, {NULL, 0}};
-static const struct choice responds[] = {
-    {"identity", RESPOND_IDENTITY}, {"profile", RESPOND_PROFILE}, {NULL, 0}};
+static const struct choice responds[] = {{"identity", RESPOND_IDENTITY},
+                                         {"profile", RESPOND_PROFILE},
+                                         {"verdict", RESPOND_VERDICT},
+                                         {"forward_auth", RESPOND_FORWARD_AUTH},
+                                         {NULL, 0}};
 static const struct choice balances[] = {{"round_robin", BALANCE_ROUND_ROBIN},
                                          {"least_connections", BALANCE_LEAST_CONNECTIONS},
                                          {NULL, 0}};
@@ -297,10 +300,13 @@ static const struct option route_options[] = {
      .help = "This path alone; with /* at its end, every path that starts so."},
     {OPTION(struct config_route, methods, method), .list = true, .may_be_empty = true,
      .fallback = "[]",
-     .help = "Empty: GET and HEAD where respond is given, every method for an upstream."},
+     .help = "Empty: GET and HEAD for identity and profile, every method for the others."},
     {OPTION(struct config_route, respond, choice), .choices = responds, .fallback = "",
      .sample = "identity",
-     .help = "What is answered: identity (who is asking) or profile (with the scopes)."},
+     .help =
+         "What is answered: identity (who is asking), profile (with the scopes), verdict (that\n"
+         "the request is allowed), or forward_auth: another proxy asks here about its request,\n"
+         "which is judged by the other routes."},
     {OPTION(struct config_route, upstream, label), .fallback = "",
      .help = "The name of the upstream that requests are passed on to, instead of respond."},
     {OPTION(struct config_route, strip_prefix, prefix), .fallback = "",

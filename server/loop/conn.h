@@ -36,7 +36,9 @@ struct request {
     struct door_result head; /* then: what the head said */
     bool unread_body;        /* it was answered while its body, if any, may still be on the way */
     struct span method;
-    struct target target;        /* its path is absent where it could not be read */
+    struct buf original_path; /* of the request that forward auth is asked about */
+    bool asked_about;         /* method and target are another's: nothing but the verdict is due */
+    struct target target;     /* its path is absent where it could not be read */
     struct principal *principal; /* NULL: nobody was authenticated */
     bool refused;
     struct refusal refusal; /* then: why */

@@ -5,8 +5,6 @@
 #include "common/clock.h"
 
 #define FIELDS_STEP 64
-/* The part of an assertion's lifetime, one in so many, that is left when another is made. */
-#define ASSERTION_RESERVE 6
 
 static enum MHD_Result add_field(void *argument, enum MHD_ValueKind kind, const char *name,
                                  size_t name_len, const char *value, size_t value_len) {
@@ -43,37 +41,6 @@ enum forward_body relay_body_kind(const struct door_result *head) {
     return head->chunked ? FORWARD_CHUNKED : FORWARD_LENGTH;
 }
 
-/*
- * A text that vouches for the caller, made once for each principal, and again when its time is
- * nearly up: what arrives at the upstream must not be expired. False: it could not be made, and
- * without it the request must not go on.
- */
-static bool find_assertion(const struct relay *relay, struct span *ret) {
-    const struct request *request = &relay->conn->request;
-    const struct setup *setup = request->view->setup;
-    const struct config_upstream *upstream = upstream_of(relay);
-    const struct config_assertion *config = &setup->config->assertion;
-    int64_t now = clock_wall(), exp;
-
-    *ret = SPAN_NONE;
-    if (!upstream->assertion || !request->principal) return true;
-    const char *kept = principal_memo(request->principal, upstream, now);
-    if (kept) {
-        *ret = span_of(kept);
-        return true;
-    }
-    char *text =
-        assertion_mint(setup->assertion_key, config, upstream->name, request->principal, now, &exp);
-    if (!text) return false;
-    if (!principal_remember(request->principal, upstream, text,
-                            exp - config->lifetime / 1000 / ASSERTION_RESERVE)) {
-        free(text);
-        return false;
-    }
-    *ret = span_of(text);
-    return true;
-}
-
 bool relay_add_head(struct relay *relay, struct fields fields, struct span upgrade) {
     const struct conn *conn = relay->conn;
     const struct request *request = &conn->request;
@@ -97,7 +64,10 @@ bool relay_add_head(struct relay *relay, struct fields fields, struct span upgra
         .target_host = span_of(relay->transfer.peer->host),
         .principal = request->principal,
     };
-    if (!find_assertion(relay, &forward.assertion)) return false;
+    if (forward.principal && forward.upstream->assertion &&
+        !assertion_find(setup->assertion_key, setup->config, forward.upstream, forward.principal,
+                        clock_wall(), &forward.assertion))
+        return false;
     forward_add_head(setup->rules, &forward, &relay->transfer.out);
     return buf_ok(&relay->transfer.out);
 }

@@ -3,7 +3,9 @@
 #include "common/clock.h"
 #include "server/answer/admin.h"
 #include "server/answer/endpoint.h"
+#include "server/answer/forward_auth.h"
 #include "server/loop/relay.h"
+#include "server/loop/relay_request.h"
 #include "server/loop/reply.h"
 #include "server/policy/decision.h"
 #include "server/policy/route.h"
@@ -105,8 +107,34 @@ static enum MHD_Result refuse_decided(struct conn *conn, const struct decision *
     return result;
 }
 
+/* Another proxy's request may go on, with what its upstream is told about the caller. */
+static enum MHD_Result answer_asker(struct conn *conn, const struct decision *decision) {
+    const struct setup *setup = conn->request.view->setup;
+    const struct config_route *route = decision->route;
+    struct answer answer = answer_make(200);
+    struct span assertion;
+
+    buf_add_text(&answer.body, "{\"allowed\":true}");
+    forward_add_identity(setup->rules, decision->principal, &answer.headers);
+    bool wanted = decision->principal && route->upstream_index != UPSTREAM_NONE &&
+                  setup->config->upstreams[route->upstream_index].assertion;
+    if (wanted) {
+        const struct config_upstream *upstream = &setup->config->upstreams[route->upstream_index];
+        if (!assertion_find(setup->assertion_key, setup->config, upstream, decision->principal,
+                            clock_wall(), &assertion)) {
+            answer_done(&answer);
+            refuse(&conn->request.refusal, REASON_OUT_OF_MEMORY, "out of memory");
+            return refuse_early(conn);
+        }
+        buf_addf(&answer.headers, "%s: %.*s\r\n", setup->config->assertion.header,
+                 SPAN_PRINTF(assertion));
+    }
+    return reply_send(conn, &answer);
+}
+
 static enum MHD_Result answer_decision(struct conn *conn, const struct decision *decision) {
     if (!decision->allowed) return refuse_decided(conn, decision);
+    if (conn->request.asked_about) return answer_asker(conn, decision);
     if (decision->route->upstream_index != UPSTREAM_NONE) return relay_begin(conn, decision);
     struct answer answer = endpoint_answer(decision);
     return reply_send(conn, &answer);
@@ -130,28 +158,77 @@ static enum MHD_Result decide(struct conn *conn, const struct config_route *rout
     return answer_decision(conn, &decision);
 }
 
+static enum MHD_Result refuse_route(struct conn *conn, const struct config *config,
+                                    enum route_found found) {
+    if (found == ROUTE_OTHER_METHOD) return refuse_method(conn, config);
+    refuse(&conn->request.refusal, REASON_NO_ROUTE, "nothing is configured for this path");
+    return refuse_early(conn);
+}
+
+/*
+ * A trusted proxy asks about a request of its own: from here on that one is judged, by the same
+ * routes and the same code as one that comes to us. False with the refusal set where it cannot be
+ * made out.
+ */
+static bool turn_to_original(struct conn *conn, const struct config_route *route) {
+    struct request *request = &conn->request;
+    struct asking asking = {.route = route,
+                            .method = request->method,
+                            .host = request->head.host,
+                            .raw_target = buf_span(&request->raw_target)};
+    struct original original;
+
+    if (!setup_trusts(request->view->setup, (const struct sockaddr *)&conn->address))
+        return refuse(&request->refusal, REASON_NOT_TRUSTED,
+                      "only the addresses in trusted_proxies may ask about requests");
+    if (!relay_collect(conn, MHD_HEADER_KIND, &asking.fields))
+        return refuse(&request->refusal, REASON_OUT_OF_MEMORY, "out of memory");
+    if (!forward_auth_original(&asking, &original, &request->refusal)) return false;
+    request->asked_about = true;
+    request->method = original.method;
+    request->original_path.max = request->path.max;
+    return target_parse(original.target, &request->original_path, &request->target,
+                        &request->refusal);
+}
+
+/* The route that judges the request, or the one that it asks about. False: it was refused. */
+static bool find_route(struct conn *conn, const struct config_route **ret,
+                       enum MHD_Result *result) {
+    struct request *request = &conn->request;
+    const struct config *config = request->view->setup->config;
+    enum route_found found = route_find(config, request->method, request->target.path, ret);
+
+    if (found == ROUTE_FOUND && (*ret)->respond == RESPOND_FORWARD_AUTH) {
+        if (!turn_to_original(conn, *ret)) {
+            *result = refuse_early(conn);
+            return false;
+        }
+        found = route_find(config, request->method, request->target.path, ret);
+        /* Nobody else's request is about asking. */
+        if (found == ROUTE_FOUND && (*ret)->respond == RESPOND_FORWARD_AUTH) found = ROUTE_NONE;
+    }
+    if (found == ROUTE_FOUND) return true;
+    *result = refuse_route(conn, config, found);
+    return false;
+}
+
 /* Judge a request whose head is sound. May end with the request waiting for keys. */
-static enum MHD_Result judge(struct worker *worker, struct conn *conn) {
+static enum MHD_Result judge(struct worker *worker, struct conn *conn, struct span method) {
     struct request *request = &conn->request;
     struct refusal *refusal = &request->refusal;
     const struct keyring_entry *entry = NULL;
     const struct config_route *route = NULL;
-
-    if (!target_parse(buf_span(&request->raw_target), &request->path, &request->target, refusal))
-        return refuse_early(conn);
+    enum MHD_Result result;
 
     for (;;) {
         const struct view *view = pin_newest(worker, request);
         const struct config *config = view->setup->config;
-        switch (route_find(config, request->method, request->target.path, &route)) {
-        case ROUTE_NONE:
-            refuse(refusal, REASON_NO_ROUTE, "nothing is configured for this path");
+        request->method = method;
+        request->asked_about = false;
+        if (!target_parse(buf_span(&request->raw_target), &request->path, &request->target,
+                          refusal))
             return refuse_early(conn);
-        case ROUTE_OTHER_METHOD:
-            return refuse_method(conn, config);
-        case ROUTE_FOUND:
-            break;
-        }
+        if (!find_route(conn, &route, &result)) return result;
         struct evidence evidence = {.now = clock_wall(),
                                     .now_ms = clock_monotonic_ms(),
                                     .authorization = request->head.authorization,
@@ -242,7 +319,7 @@ enum MHD_Result request_on_call(void *argument, struct MHD_Connection *connectio
          * That is right where a body is left unread; otherwise answer at the second call. */
         if (!request->head.has_body) return MHD_YES;
     }
-    return conn->admin ? answer_admin(worker, conn) : judge(worker, conn);
+    return conn->admin ? answer_admin(worker, conn) : judge(worker, conn, span_of(method));
 }
 
 /* What belongs to one request, and not to the next on its connection. */
@@ -273,4 +350,5 @@ void request_done(struct request *request) {
     request_forget(request);
     buf_done(&request->raw_target);
     buf_done(&request->path);
+    buf_done(&request->original_path);
 }

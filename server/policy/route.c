@@ -32,7 +32,9 @@ static const char *method_at(const struct config_route *route, size_t index) {
 
 /* An upstream knows itself which methods its resources have. */
 static bool takes_all(const struct config_route *route) {
-    return *route->upstream && route->methods.count == 0;
+    bool knows_all = *route->upstream || route->respond == RESPOND_VERDICT ||
+                     route->respond == RESPOND_FORWARD_AUTH;
+    return knows_all && route->methods.count == 0;
 }
 
 /* HEAD works wherever GET does (RFC 9110 section 9.3.2). */

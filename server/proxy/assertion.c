@@ -268,3 +268,27 @@ char *assertion_mint(const struct assertion_key *key, const struct config_assert
     if (token) *ret_exp = exp;
     return token;
 }
+
+/* The part of the lifetime, one in so many, that is left when another is made. */
+#define RESERVE 6
+
+bool assertion_find(const struct assertion_key *key, const struct config *config,
+                    const struct config_upstream *upstream, const struct principal *principal,
+                    int64_t now, struct span *ret) {
+    int64_t exp;
+    const char *kept = principal_memo(principal, upstream, now);
+
+    if (kept) {
+        *ret = span_of(kept);
+        return true;
+    }
+    char *text = assertion_mint(key, &config->assertion, upstream->name, principal, now, &exp);
+    if (!text) return false;
+    if (!principal_remember(principal, upstream, text,
+                            exp - config->assertion.lifetime / 1000 / RESERVE)) {
+        free(text);
+        return false;
+    }
+    *ret = span_of(text);
+    return true;
+}

@@ -20,6 +20,7 @@ enum reason_class {
     CLASS_TOO_LARGE,          /* 431 */
     CLASS_NOT_FOUND,          /* 404 */
     CLASS_METHOD,             /* 405 */
+    CLASS_FORBIDDEN,          /* 403 without a challenge: no token would help */
     CLASS_BAD_GATEWAY,        /* 502 */
     CLASS_GATEWAY_TIMEOUT,    /* 504 */
     CLASS_COUNT,
@@ -59,6 +60,8 @@ enum reason_class {
     X(TARGET, "target", CLASS_BAD_REQUEST)                                                         \
     X(NO_ROUTE, "no_route", CLASS_NOT_FOUND)                                                       \
     X(METHOD_NOT_ALLOWED, "method_not_allowed", CLASS_METHOD)                                      \
+    X(ORIGINAL, "original", CLASS_BAD_REQUEST)                                                     \
+    X(NOT_TRUSTED, "not_trusted", CLASS_FORBIDDEN)                                                 \
     X(UPSTREAM_DOWN, "upstream_down", CLASS_UNAVAILABLE)                                           \
     X(UPSTREAM_UNREACHABLE, "upstream_unreachable", CLASS_BAD_GATEWAY)                             \
     X(UPSTREAM_CLOSED, "upstream_closed", CLASS_BAD_GATEWAY)                                       \
