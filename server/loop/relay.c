@@ -163,6 +163,7 @@ static bool start(struct relay *relay, enum transfer_failure *ret_why) {
 
     *ret_why = TRANSFER_NO_MEMORY;
     if (!relay_collect(conn, MHD_HEADER_KIND, &fields)) return false;
+    relay->field_count = fields.count;
     request_id_choose(fields, &relay->id);
     bool plain = request->head.has_body || request->head.http_1_0;
     struct span upgrade = plain ? SPAN_NONE : forward_upgrade(fields);
@@ -250,11 +251,30 @@ enum MHD_Result relay_on_call(struct conn *conn, const char *bytes, size_t *len)
 
 /* --- the end ------------------------------------------------------------------------------- */
 
+/* Why it did not come to its end; NULL where it did. */
+static const char *why_ended(const struct relay *relay, enum MHD_RequestTerminationCode code) {
+    if (relay->failed) return relay->why;
+    if (relay->cut) return relay->cut;
+    if (relay->answered) return NULL;
+    switch (code) {
+    case MHD_REQUEST_TERMINATED_COMPLETED_OK:
+        return NULL;
+    case MHD_REQUEST_TERMINATED_TIMEOUT_REACHED:
+        return "the client did nothing for limits.idle_timeout";
+    case MHD_REQUEST_TERMINATED_DAEMON_SHUTDOWN:
+        return "the server stops";
+    case MHD_REQUEST_TERMINATED_READ_ERROR:
+    case MHD_REQUEST_TERMINATED_CLIENT_ABORT:
+    case MHD_REQUEST_TERMINATED_WITH_ERROR:
+        break;
+    }
+    return "the client closed first, or what it sent is not valid";
+}
+
 static void log_relay(const struct relay *relay, enum MHD_RequestTerminationCode code) {
     const struct conn *conn = relay->conn;
     const struct request *request = &conn->request;
-    const char *why = relay->failed ? relay->why : relay->cut;
-    if (!why && code != MHD_REQUEST_TERMINATED_COMPLETED_OK) why = "the client closed first";
+    const char *why = why_ended(relay, code);
     int64_t now = clock_monotonic_ms(), head_ms = relay->transfer.head_ms;
 
     LOG(LOG_INFO,

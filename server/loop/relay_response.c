@@ -6,6 +6,10 @@
 /* What libmicrohttpd takes of a body in one go. */
 #define BLOCK_SIZE (16 * 1024)
 #define TRAILERS_MAX 64
+/* What libmicrohttpd needs besides the fields themselves: its own, and a note for each of the
+ * request's. */
+#define HEAD_EXTRA 2048
+#define FIELD_NOTE 96
 /* What a client may send behind its request before the upgrade is answered. */
 #define UPGRADE_MAX (2 * 1024 * 1024)
 
@@ -141,6 +145,20 @@ static void pass_on_early(struct relay *relay, const struct response_head *head,
     buf_done(&bytes);
 }
 
+/*
+ * libmicrohttpd writes the head into what the request has left of its memory, and where that does
+ * not do it closes the connection without a word.
+ */
+static bool fits(const struct relay *relay, const struct response_head *head) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(relay->conn->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    size_t need = HEAD_EXTRA + info->header_size + relay->field_count * FIELD_NOTE;
+
+    for (size_t i = 0; i < head->field_count; i++)
+        need += head->fields[i].name.len + head->fields[i].value.len + strlen(": \r\n");
+    return need <= relay->worker->pool_size;
+}
+
 static void on_head(struct transfer *transfer, const struct response_head *head) {
     struct relay *relay = CONTAINER_OF(transfer, struct relay, transfer);
     struct span whole;
@@ -151,6 +169,12 @@ static void on_head(struct transfer *transfer, const struct response_head *head)
         transfer_whole(transfer, &whole)) {
         relay->status = head->status;
         pass_on_early(relay, head, whole);
+        return;
+    }
+    if (!fits(relay, head)) {
+        transfer_end(transfer);
+        relay_fail(relay, TRANSFER_MALFORMED,
+                   "the head of the answer is too large; raise limits.header");
         return;
     }
     relay->response = with_body(relay, head);

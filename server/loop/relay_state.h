@@ -38,6 +38,7 @@ struct relay {
     const char *target;            /* the name of the peer */
     bool begun;                    /* relay_begin() is over */
     struct request_id id;
+    size_t field_count; /* of the request */
     struct timer patience;
     struct timer expiry;
     struct tunnel *tunnel;

@@ -145,7 +145,7 @@ static struct MHD_Daemon *make_daemon(struct worker *worker, bool tls) {
         flags, 0, NULL, NULL, request_on_call, worker,
         MHD_OPTION_EXTERNAL_LOGGER, on_library_message, NULL, /* first, by its contract */
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)INT32_MAX, /* the census counts */
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)config->limits.header + POOL_EXTRA,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, worker->pool_size,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)((config->limits.idle_timeout + 999) / 1000),
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, worker,
         MHD_OPTION_NOTIFY_COMPLETED, request_on_completed, worker,
@@ -162,6 +162,8 @@ static struct MHD_Daemon *make_daemon(struct worker *worker, bool tls) {
 /* --- what is watched ----------------------------------------------------------------------- */
 
 static bool add_daemon(struct worker *worker, bool tls, struct MHD_Daemon **ret) {
+    if (!worker->pool_size)
+        worker->pool_size = (size_t)config_of(worker)->limits.header + POOL_EXTRA;
     struct MHD_Daemon *daemon = make_daemon(worker, tls);
     if (!daemon) return false;
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);

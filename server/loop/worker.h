@@ -31,6 +31,7 @@ struct worker {
     struct event_source wake_source;
     struct event_source http_source; /* for the descriptors of the two daemons */
 
+    size_t pool_size; /* memory that libmicrohttpd has for each connection */
     struct MHD_Daemon *plain;
     struct MHD_Daemon *secure; /* made when the first TLS listener appears */
     struct watch *watches;

@@ -186,7 +186,7 @@ static void publish(struct resolver *resolver, struct peer *peer,
     memcpy(peer->addresses, addresses->items, addresses->count * sizeof addresses->items[0]);
     peer->address_count = addresses->count;
     pthread_mutex_unlock(&peer->lock);
-    if (first) resolver->changed(resolver->argument);
+    if (first && resolver->changed) resolver->changed(resolver->argument);
 }
 
 static void succeed(struct resolver *resolver, struct peer *peer,

@@ -13,11 +13,11 @@ struct resolver;
 
 /*
  * Start with these upstreams, of which it takes a reference. changed is called on the resolver's
- * thread whenever some target got its first address; it must be short and call nothing of the
- * resolver. interval_ms: between two look-ups of one name; a failed one is tried again after a
- * second at first, then less often, up to that interval, each time a fifth sooner or later by
- * chance. A name that cannot be looked up keeps the addresses it had. Where no target has a name
- * there is no thread. Main thread. Returns 0, ERR_MEMORY or ERR_SYSTEM.
+ * thread whenever some target got its first address (NULL: nobody wants to know); it must be short
+ * and call nothing of the resolver. interval_ms: between two look-ups of one name; a failed one is
+ * tried again after a second at first, then less often, up to that interval, each time a fifth
+ * sooner or later by chance. A name that cannot be looked up keeps the addresses it had. Where no
+ * target has a name there is no thread. Main thread. Returns 0, ERR_MEMORY or ERR_SYSTEM.
  */
 int resolver_start(struct upstreams *upstreams, int64_t interval_ms,
                    void (*changed)(void *argument), void *argument, struct resolver **ret,

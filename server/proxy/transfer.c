@@ -7,6 +7,8 @@
 /* A body that has grown to this is sent without waiting for the end of the turn. */
 #define UPLOAD_SOON (16 * 1024)
 #define IN_SIZE (16 * 1024)
+/* How long an upstream that answers may leave the rest of the request unread. */
+#define INTEREST_MS 5000
 /* Interim responses to one request; a flood of them would keep it waiting for ever. */
 #define INTERIMS_MAX 16
 /* Peers that are tried for one request, as long as none of them could be reached. */
@@ -110,6 +112,11 @@ static void keep_buffers(const struct transfer *old, struct transfer *transfer) 
 
 /* --- time ---------------------------------------------------------------------------------- */
 
+/* It has begun to answer while there is more of the request than it takes. */
+static bool has_lost_interest(const struct transfer *transfer) {
+    return transfer->state == TRANSFER_BODY && unsent(transfer) && !transfer->starving;
+}
+
 /* When the present wait has lasted too long; what sets *ret_what. */
 static int64_t deadline_of(const struct transfer *transfer, const char **ret_what) {
     const struct config_timeouts *timeouts = &transfer->upstream->config->timeouts;
@@ -121,6 +128,10 @@ static int64_t deadline_of(const struct transfer *transfer, const char **ret_wha
     } else if (transfer->state == TRANSFER_WAITING && transfer->complete && !unsent(transfer)) {
         deadline = transfer->progress_ms + timeouts->first_byte;
         *ret_what = "the upstream did not answer within timeouts.first_byte";
+    } else if (has_lost_interest(transfer)) {
+        deadline = transfer->progress_ms +
+                   (timeouts->between_bytes < INTEREST_MS ? timeouts->between_bytes : INTEREST_MS);
+        *ret_what = "the upstream answers and reads no more";
     } else if (unsent(transfer) || transfer->starving) {
         deadline = transfer->progress_ms + timeouts->between_bytes;
         *ret_what = "the upstream did nothing for timeouts.between_bytes";
@@ -316,25 +327,36 @@ static size_t write_directly(struct transfer *transfer, struct span bytes) {
     return 0;
 }
 
-size_t transfer_add(struct transfer *transfer, struct span bytes) {
-    if (transfer->cannot_send || transfer->state == TRANSFER_ENDED ||
-        transfer->state == TRANSFER_FAILED)
-        return bytes.len;
+static bool swallows(const struct transfer *transfer) {
+    return transfer->cannot_send || transfer->state == TRANSFER_ENDED ||
+           transfer->state == TRANSFER_FAILED;
+}
 
-    size_t written = write_directly(transfer, bytes);
-    struct span rest = span_from(bytes, written);
-    if (rest.len == 0) return bytes.len;
-    if (unsent(transfer) >= UPLOAD_MAX) {
-        transfer->refused_room = true;
-        return written;
-    }
+/* Take a piece into the buffer. False without memory. */
+static bool hold(struct transfer *transfer, struct span piece) {
     if (transfer->chunked)
-        add_chunk(&transfer->out, rest);
+        add_chunk(&transfer->out, piece);
     else
-        buf_add(&transfer->out, rest);
-    if (!buf_ok(&transfer->out)) {
-        fail(transfer, TRANSFER_NO_MEMORY, "out of memory");
-        return bytes.len;
+        buf_add(&transfer->out, piece);
+    if (buf_ok(&transfer->out)) return true;
+    fail(transfer, TRANSFER_NO_MEMORY, "out of memory");
+    return false;
+}
+
+size_t transfer_add(struct transfer *transfer, struct span bytes) {
+    if (swallows(transfer)) return bytes.len;
+
+    size_t taken = write_directly(transfer, bytes);
+    while (taken < bytes.len) {
+        if (unsent(transfer) >= UPLOAD_MAX) transfer_on_link(transfer);
+        if (swallows(transfer)) return bytes.len;
+        if (unsent(transfer) >= UPLOAD_MAX) {
+            transfer->refused_room = true;
+            return taken;
+        }
+        struct span piece = span_until(span_from(bytes, taken), UPLOAD_MAX);
+        if (!hold(transfer, piece)) return bytes.len;
+        taken += piece.len;
     }
     if (unsent(transfer) >= UPLOAD_SOON)
         transfer_on_link(transfer);
@@ -650,6 +672,21 @@ enum transfer_read transfer_read(struct transfer *transfer, char *to, size_t max
 
 /* --- the beginning ------------------------------------------------------------------------- */
 
+static bool is_over_total(const struct transfer *transfer) {
+    int64_t total = transfer->upstream->config->timeouts.total;
+    return total && now_of(transfer) >= transfer->began_ms + total;
+}
+
+/* Its answer is worth more than the rest of the question, which its owner may get rid of now. */
+static void give_up_sending(struct transfer *transfer) {
+    stop_sending(transfer);
+    progress(transfer);
+    bool refused = transfer->refused_room;
+    transfer->refused_room = false;
+    if (refused) transfer->events->on_room(transfer);
+    if (transfer->link && !arm(transfer)) fail(transfer, TRANSFER_NO_MEMORY, "out of memory");
+}
+
 static void on_timer(struct timer *timer) {
     struct transfer *transfer = CONTAINER_OF(timer, struct transfer, timer);
     const char *what = "";
@@ -659,6 +696,8 @@ static void on_timer(struct timer *timer) {
         if (!arm(transfer)) fail(transfer, TRANSFER_NO_MEMORY, "out of memory");
     } else if (transfer->state == TRANSFER_CONNECTING) {
         not_reached(transfer, TRANSFER_TIMEOUT, what);
+    } else if (has_lost_interest(transfer) && !is_over_total(transfer)) {
+        give_up_sending(transfer);
     } else {
         fail(transfer, TRANSFER_TIMEOUT, what);
     }
