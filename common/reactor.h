@@ -44,10 +44,10 @@ bool reactor_watch(struct reactor *reactor, int fd, struct event_source *source,
 /* Watch it no more, before it is closed. */
 void reactor_unwatch(struct reactor *reactor, int fd);
 
-/* Do this at the end of the turn; one that is pending already is done once. */
+/* Do this when reactor_run_deferred() is called next; one that is pending already is done once. */
 void reactor_defer(struct reactor *reactor, struct deferred *deferred);
 
-/* Do all that was deferred, also what that defers. */
+/* The end of the turn: do all that was deferred, also what that defers. */
 void reactor_run_deferred(struct reactor *reactor);
 
 /*

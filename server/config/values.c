@@ -353,6 +353,8 @@ TEXT_KIND(identity) {
 TEXT_KIND(method) {
     if (text.len == 0 || !holds_only(text, UPPERCASE, DIGITS, "!#$%&'*+-.^_`|~"))
         return err_set(why, ERR_SYNTAX, "is no method name in uppercase");
+    if (span_equal_text(text, "CONNECT"))
+        return err_set(why, ERR_SYNTAX, "asks for a tunnel to anywhere, which is never given");
     return 0;
 }
 

@@ -58,8 +58,6 @@ static enum MHD_Result settle(struct relay *relay) {
         relay->asked = true;
         return MHD_YES;
     }
-    if (atomic_load(&relay->conn->worker->shared->draining) && relay->status != 101)
-        MHD_add_response_header(relay->response, MHD_HTTP_HEADER_CONNECTION, "close");
     enum MHD_Result result = MHD_queue_response(relay->conn->mhd, relay->status, relay->response);
     relay->sending = relay->response; /* which libmicrohttpd holds until the request is over */
     MHD_destroy_response(relay->response);
@@ -177,7 +175,6 @@ static bool start(struct relay *relay, enum transfer_failure *ret_why) {
     };
     if (!transfer_begin(&relay->transfer, &conn->worker->pool, &wanted, &relay_events, ret_why))
         return false;
-    relay->target = relay->transfer.peer->name;
     *ret_why = TRANSFER_NO_MEMORY;
     if (!relay_add_head(relay, fields, upgrade) || !watch_client(conn)) return false;
     transfer_start(&relay->transfer, relay->phase != RELAY_UPLOADING);
@@ -221,6 +218,7 @@ static void complete(struct relay *relay) {
     struct buf trailers = buf_make(FORWARD_HEAD_MAX);
 
     relay->phase = RELAY_UPLOADED;
+    relay->conn->request.unread_body = false;
     if (relay->failed) return;
     relay->failed = !door_check_trailers(relay->conn->mhd, refusal);
     if (!relay->failed && !relay_add_trailers(relay, &trailers)) {
@@ -284,7 +282,7 @@ static void log_relay(const struct relay *relay, enum MHD_RequestTerminationCode
         LOG_TEXT("client", conn->client), LOG_SPAN("method", request->method),
         LOG_SPAN("path", reply_path(request)), LOG_NUMBER("status", relay->status),
         LOG_SPAN("user", request->principal ? principal_user(request->principal) : SPAN_NONE),
-        LOG_TEXT("upstream", relay->route->upstream), LOG_TEXT("target", relay->target),
+        LOG_TEXT("upstream", relay->route->upstream), LOG_TEXT("target", relay->transfer.target),
         LOG_TEXT("request_id", relay->id.text),
         LOG_TEXT("reason", relay->failed ? reason_name(request->refusal.reason) : NULL),
         LOG_TEXT("why", why), LOG_NUMBER("bytes", relay->transfer.body_bytes),
@@ -305,6 +303,7 @@ void relay_end(struct conn *conn, enum MHD_RequestTerminationCode code) {
     if (!relay) return;
 
     if (conn->worker->view->setup->config->log.access) log_relay(relay, code);
+    if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK) relay_mark_broken(relay);
     timers_clear(&relay_reactor(relay)->timers, &relay->patience);
     timers_clear(&relay_reactor(relay)->timers, &relay->expiry);
     tunnel_free(relay->tunnel);

@@ -39,12 +39,8 @@ static bool pass_trailers(struct relay *relay) {
     return true;
 }
 
-/*
- * A body that is cut off must not look complete. Chunks and lengths show it; for a client of
- * HTTP/1.0, to which the end of the connection is the end of the body, only a reset does.
- */
-static ssize_t break_off(const struct relay *relay) {
-    if (relay->endless && relay->conn->request.head.http_1_0) conn_reset(relay->conn);
+static ssize_t break_off(struct relay *relay) {
+    relay_mark_broken(relay);
     return MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
@@ -78,6 +74,10 @@ static bool is_passed_on(const struct response_head *head, const struct field *f
 
 static bool add_fields(struct relay *relay, struct MHD_Response *response,
                        const struct response_head *head) {
+    /* First of all: behind a Date, 0.9.75 forgets over it that there is one, and adds another. */
+    if (atomic_load(&relay->worker->shared->draining) && head->status != 101 &&
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close") != MHD_YES)
+        return false;
     for (size_t i = 0; i < head->field_count; i++) {
         const struct field *field = &head->fields[i];
         if (!is_passed_on(head, field)) continue;

@@ -133,3 +133,8 @@ void relay_fail(struct relay *relay, enum transfer_failure failure, const char *
     else
         relay_refuse_at_once(relay);
 }
+
+void relay_mark_broken(struct relay *relay) {
+    if (relay->sending && relay->endless && relay->conn->request.head.http_1_0)
+        conn_reset(relay->conn);
+}

@@ -35,7 +35,6 @@ struct relay {
     bool endless;                  /* a body of unknown length */
     const char *cut;               /* it is over before its time; why */
     char why[200];                 /* of a failure, for the log only: it may tell of inner hosts */
-    const char *target;            /* the name of the peer */
     bool begun;                    /* relay_begin() is over */
     struct request_id id;
     size_t field_count; /* of the request */
@@ -88,6 +87,12 @@ void relay_answer_early(struct relay *relay, struct buf *bytes);
 
 /* The same with the refusal that stands in the request. */
 void relay_refuse_at_once(struct relay *relay);
+
+/*
+ * A body that is cut off must not look complete. Chunks and lengths show it; for a client of
+ * HTTP/1.0, to which the end of the connection is the end of the body, only a reset does.
+ */
+void relay_mark_broken(struct relay *relay);
 
 /* The upstream failed: a refusal where there was no answer yet, else the end of its body. why is
  * copied, for the log. */

@@ -191,6 +191,18 @@ static bool turn_to_original(struct conn *conn, const struct config_route *route
                         &request->refusal);
 }
 
+/* A proxy that asks by the path must get a verdict, never the answer of whatever route its client's
+ * dot segments lead to. */
+static bool is_behind_asking(const struct config *config, struct span raw) {
+    for (size_t i = 0; i < config->route_count; i++) {
+        const struct config_route *route = &config->routes[i];
+        if (route->respond == RESPOND_FORWARD_AUTH && route->subtree &&
+            span_starts_with(raw, span_of(route->path)))
+            return true;
+    }
+    return false;
+}
+
 /* The route that judges the request, or the one that it asks about. False: it was refused. */
 static bool find_route(struct conn *conn, const struct config_route **ret,
                        enum MHD_Result *result) {
@@ -206,6 +218,12 @@ static bool find_route(struct conn *conn, const struct config_route **ret,
         found = route_find(config, request->method, request->target.path, ret);
         /* Nobody else's request is about asking. */
         if (found == ROUTE_FOUND && (*ret)->respond == RESPOND_FORWARD_AUTH) found = ROUTE_NONE;
+    }
+    if (!request->asked_about && is_behind_asking(config, buf_span(&request->raw_target))) {
+        refuse(&request->refusal, REASON_ORIGINAL,
+               "the request that is asked about climbs out of the path of forward_auth");
+        *result = refuse_early(conn);
+        return false;
     }
     if (found == ROUTE_FOUND) return true;
     *result = refuse_route(conn, config, found);

@@ -2,6 +2,9 @@
 
 /* What the endpoints of our own know, where a route does not narrow it down. */
 static const char *const own_methods[] = {"GET", "HEAD"};
+/* What an upstream may know; it may know others. */
+static const char *const usual_methods[] = {"GET",   "HEAD",   "POST",   "PUT",
+                                            "PATCH", "DELETE", "OPTIONS"};
 
 static bool matches_path(const struct config_route *route, struct span path) {
     struct span own = span_of(route->path);
@@ -23,24 +26,29 @@ static size_t best_for(const struct config *config, struct span path) {
     return best;
 }
 
-/* The methods that a route takes, one by one; NULL behind the last. */
-static const char *method_at(const struct config_route *route, size_t index) {
-    if (route->methods.count)
-        return index < route->methods.count ? route->methods.items[index] : NULL;
-    return index < ARRAY_LEN(own_methods) ? own_methods[index] : NULL;
-}
-
-/* An upstream knows itself which methods its resources have. */
+/*
+ * An upstream knows itself which methods its resources have. But CONNECT asks for a tunnel, and the
+ * answer to TRACE would show a client what upstreams alone are told.
+ */
 static bool takes_all(const struct config_route *route) {
     bool knows_all = *route->upstream || route->respond == RESPOND_VERDICT ||
                      route->respond == RESPOND_FORWARD_AUTH;
     return knows_all && route->methods.count == 0;
 }
 
+/* The methods that a route takes, one by one; NULL behind the last, or behind the usual ones. */
+static const char *method_at(const struct config_route *route, size_t index) {
+    if (route->methods.count)
+        return index < route->methods.count ? route->methods.items[index] : NULL;
+    if (takes_all(route)) return index < ARRAY_LEN(usual_methods) ? usual_methods[index] : NULL;
+    return index < ARRAY_LEN(own_methods) ? own_methods[index] : NULL;
+}
+
 /* HEAD works wherever GET does (RFC 9110 section 9.3.2). */
 static bool takes_method(const struct config_route *route, struct span method) {
     const char *own;
-    if (takes_all(route)) return true;
+    if (takes_all(route))
+        return !span_equal_text(method, "CONNECT") && !span_equal_text(method, "TRACE");
     for (size_t i = 0; (own = method_at(route, i)); i++) {
         if (span_equal_text(method, own)) return true;
         if (span_equal_text(method, "HEAD") && strcmp(own, "GET") == 0) return true;

@@ -1,5 +1,6 @@
 #include "server/proxy/pool.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "server/proxy/transfer.h"
@@ -66,6 +67,8 @@ static void on_ready(struct event_source *source, uint32_t events) {
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) link->readable = true;
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) link->hung_up = true;
     if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) link->writable = true;
+    /* TLS may have to write in order to read, and the other way round. */
+    if (link->wire.ssl) link->readable = link->writable = true;
     if (link->user) {
         transfer_on_link(link->user);
         return;
@@ -86,12 +89,13 @@ void pool_clear(struct pool *pool) {
     while (pool->first) close_resting(pool->first);
 }
 
-struct link *pool_take(struct pool *pool, struct peer *peer, bool certain) {
+struct link *pool_take(struct pool *pool, struct peer *peer) {
     struct link *link;
 
     while ((link = *slot_of(pool, peer))) {
-        /* A sign of life that has not been looked at yet may be anything. */
-        if ((certain || link->readable) && wire_is_stale(&link->wire)) {
+        /* What came since the last turn has raised no event yet, and would be taken for the answer.
+         */
+        if (wire_is_stale(&link->wire)) {
             close_resting(link);
             continue;
         }
@@ -109,18 +113,26 @@ static void bury(struct deferred *deferred) {
     free(link);
 }
 
-struct link *pool_open(struct pool *pool, struct peer *peer, struct err_text *err) {
+/* Did the system refuse because of us, and not because of the peer? */
+static bool is_ours(int code) {
+    return code == EMFILE || code == ENFILE || code == ENOMEM || code == ENOBUFS;
+}
+
+struct link *pool_open(struct pool *pool, struct peer *peer, bool *ret_ours, struct err_text *err) {
     struct peer_address address;
     struct link *link = calloc(1, sizeof *link);
 
+    *ret_ours = true;
     if (!link) {
         err_write(err, "out of memory");
         return NULL;
     }
     link->wire.fd = -1;
+    errno = 0;
     if (!peer_next_address(peer, &address, err) ||
         wire_open((struct sockaddr *)&address.address, address.len, peer->tls, &link->wire, err) <
             0) {
+        *ret_ours = is_ours(errno);
         free(link);
         return NULL;
     }

@@ -47,17 +47,14 @@ void pool_init(struct pool *pool, struct reactor *reactor, unsigned index);
 /* Close all that rest. */
 void pool_clear(struct pool *pool);
 
-/*
- * A link to the peer that rests; NULL: there is none. certain: also ask the system whether it is
- * still good, for requests that could not be sent a second time.
- */
-struct link *pool_take(struct pool *pool, struct peer *peer, bool certain);
+/* A link to the peer that rests, and of which the system says that it is still good; NULL: none. */
+struct link *pool_take(struct pool *pool, struct peer *peer);
 
 /*
  * A new link to an address of the peer, connecting. NULL with the reason in err where that fails at
- * once.
+ * once; *ret_ours: for want of something of ours, such as descriptors.
  */
-struct link *pool_open(struct pool *pool, struct peer *peer, struct err_text *err);
+struct link *pool_open(struct pool *pool, struct peer *peer, bool *ret_ours, struct err_text *err);
 
 /* Let the link rest, for the next request, for idle_timeout at most; beyond max it is closed. */
 void pool_give(struct pool *pool, struct link *link, const struct config_keep_alive *keep_alive);

@@ -41,9 +41,20 @@ static void drop_link(struct transfer *transfer) {
     transfer->link = NULL;
 }
 
+static bool is_over_total(const struct transfer *transfer) {
+    int64_t total = transfer->upstream->config->timeouts.total;
+    return total && now_of(transfer) >= transfer->began_ms + total;
+}
+
+/* Is it the peer's fault? Not what we lack; nor the time as a whole, which a client may use up. And
+ * a check has its own way to tell. */
+static bool is_to_blame(const struct transfer *transfer, enum transfer_failure failure) {
+    return transfer->peer && !transfer->only && failure != TRANSFER_NO_MEMORY &&
+           !(failure == TRANSFER_TIMEOUT && is_over_total(transfer));
+}
+
 static void fail(struct transfer *transfer, enum transfer_failure failure, const char *why) {
-    /* A check has its own way to tell. */
-    if (transfer->peer && failure != TRANSFER_NO_MEMORY && !transfer->only)
+    if (is_to_blame(transfer, failure))
         peer_failed(transfer->peer, transfer->upstream->config, now_of(transfer), why);
     transfer->state = TRANSFER_FAILED;
     drop_link(transfer);
@@ -162,6 +173,7 @@ static void progress(struct transfer *transfer) {
 
 static void join_peer(struct transfer *transfer, struct peer *peer) {
     transfer->peer = peer;
+    transfer->target = peer->name;
     atomic_fetch_add_explicit(&peer->active, 1, memory_order_relaxed);
 }
 
@@ -199,7 +211,12 @@ static void open_link(struct transfer *transfer) {
 
     transfer->connects++;
     transfer->state = TRANSFER_CONNECTING;
-    transfer->link = pool_open(transfer->pool, transfer->peer, &err);
+    bool ours = false;
+    transfer->link = pool_open(transfer->pool, transfer->peer, &ours, &err);
+    if (!transfer->link && ours) {
+        fail(transfer, TRANSFER_NO_MEMORY, err.text);
+        return;
+    }
     if (!transfer->link) {
         not_reached(transfer, TRANSFER_UNREACHABLE, err.text);
         return;
@@ -672,11 +689,6 @@ enum transfer_read transfer_read(struct transfer *transfer, char *to, size_t max
 
 /* --- the beginning ------------------------------------------------------------------------- */
 
-static bool is_over_total(const struct transfer *transfer) {
-    int64_t total = transfer->upstream->config->timeouts.total;
-    return total && now_of(transfer) >= transfer->began_ms + total;
-}
-
 /* Its answer is worth more than the rest of the question, which its owner may get rid of now. */
 static void give_up_sending(struct transfer *transfer) {
     stop_sending(transfer);
@@ -741,7 +753,7 @@ void transfer_start(struct transfer *transfer, bool now) {
     struct link *link = NULL;
 
     /* Whether a peer can be reached is not found out by what reached it before. */
-    if (!transfer->only) link = pool_take(transfer->pool, transfer->peer, !transfer->replayable);
+    if (!transfer->only) link = pool_take(transfer->pool, transfer->peer);
     if (!link) {
         open_link(transfer);
         return;

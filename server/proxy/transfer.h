@@ -28,7 +28,7 @@ struct transfer_events {
     /* An interim response (1xx, never 101). */
     void (*on_interim)(struct transfer *transfer, const struct response_head *head);
     /* The response has begun. head and what it points to live until the owner returns, or until
-     * transfer_whole(), transfer_read() or transfer_end() is called. */
+     * transfer_read() or transfer_end() is called. */
     void (*on_head)(struct transfer *transfer, const struct response_head *head);
     /* A transfer_read() that gave TRANSFER_AGAIN may be called again; or, behind 101, something
      * happened on the link. */
@@ -57,8 +57,9 @@ struct transfer {
     struct upstream *upstream;
     struct peer *only; /* NULL: any of the upstream's */
     const struct transfer_events *events;
-    struct peer *peer; /* lives with the upstreams; its active count includes this transfer */
-    struct link *link; /* NULL: none (any more) */
+    struct peer *peer;  /* lives with the upstreams; its active count includes this transfer */
+    const char *target; /* the name of the last one; lives with the upstreams */
+    struct link *link;  /* NULL: none (any more) */
     enum transfer_state state;
 
     struct buf out; /* the request as far as it was not sent; its head stays while replayable */
