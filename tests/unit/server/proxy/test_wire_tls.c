@@ -909,7 +909,7 @@ TEST(a_wire_may_be_closed_at_any_moment) {
 
 /* --- much ------------------------------------------------------------------------------------ */
 
-#define MUCH (4 * 1024 * 1024)
+#define MUCH (24 * 1024 * 1024) /* more than the sockets hold between them */
 
 static char at(size_t offset) {
     return (char)(offset * 2654435761U >> 13);
