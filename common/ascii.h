@@ -8,9 +8,38 @@
 
 #include "common/span.h"
 
-/* ALPHA or DIGIT of RFC 5234. */
+/* What a byte may be; every header of every request is looked through by these. */
+enum ascii_class {
+    ASCII_ALPHANUMERIC = 1, /* ALPHA or DIGIT of RFC 5234 */
+    ASCII_TOKEN = 2,        /* tchar of RFC 9110 section 5.6.2: methods, header names, schemes */
+    ASCII_TOKEN68 = 4,      /* of RFC 9110 section 11.2, but for its '=': b64token of RFC 6750 */
+    ASCII_CONTROL = 8,      /* C0 but HTAB, and DEL: what no header value may hold */
+    ASCII_HIGH = 16,        /* no ASCII */
+};
+
+extern const unsigned char ascii_classes[256];
+
+/* Is c of one of these classes? */
+static inline bool ascii_is(char c, unsigned classes) {
+    return ascii_classes[(unsigned char)c] & classes;
+}
+
+/* Are all bytes of text of one of these classes? True for an empty one. */
+static inline bool ascii_is_all(struct span text, unsigned classes) {
+    for (size_t i = 0; i < text.len; i++)
+        if (!ascii_is(text.ptr[i], classes)) return false;
+    return true;
+}
+
+/* Is any byte of text of one of these classes? */
+static inline bool ascii_holds(struct span text, unsigned classes) {
+    for (size_t i = 0; i < text.len; i++)
+        if (ascii_is(text.ptr[i], classes)) return true;
+    return false;
+}
+
 static inline bool ascii_is_alphanumeric(char c) {
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+    return ascii_is(c, ASCII_ALPHANUMERIC);
 }
 
 /* ALPHA, DIGIT or one of others, a NUL-terminated list. */
@@ -18,16 +47,13 @@ static inline bool ascii_is_alphanumeric_or(char c, const char *others) {
     return ascii_is_alphanumeric(c) || (c && strchr(others, c));
 }
 
-/* tchar of RFC 9110 section 5.6.2: what methods, header names and schemes consist of. */
 static inline bool ascii_is_token_char(char c) {
-    return ascii_is_alphanumeric_or(c, "!#$%&'*+-.^_`|~");
+    return ascii_is(c, ASCII_TOKEN);
 }
 
 /* token = 1*tchar */
 static inline bool ascii_is_token(struct span text) {
-    for (size_t i = 0; i < text.len; i++)
-        if (!ascii_is_token_char(text.ptr[i])) return false;
-    return text.len > 0;
+    return text.len > 0 && ascii_is_all(text, ASCII_TOKEN);
 }
 
 #endif

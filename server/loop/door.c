@@ -19,14 +19,6 @@ struct walk {
     const char *wrong; /* the first fault; NULL while there is none */
 };
 
-static bool has_control(struct span text) {
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7f) return true;
-    }
-    return false;
-}
-
 static bool is_digits(struct span text) {
     for (size_t i = 0; i < text.len; i++)
         if (text.ptr[i] < '0' || text.ptr[i] > '9') return false;
@@ -110,7 +102,7 @@ static enum MHD_Result on_header(void *argument, enum MHD_ValueKind kind, const 
         walk->wrong = "a header name is not a token";
         return MHD_NO;
     }
-    if (has_control(value_span)) {
+    if (ascii_holds(value_span, ASCII_CONTROL)) {
         walk->wrong = "a header value holds a control character";
         return MHD_NO;
     }

@@ -63,24 +63,32 @@ static ssize_t read_body(void *argument, uint64_t position, char *to, size_t max
     return break_off(relay);
 }
 
+/* Where Connection fields may name others; most responses have none. */
+static struct fields naming_fields(const struct response_head *head) {
+    bool any = response_field_count(head, "connection") > 0;
+    return (struct fields){head->fields, any ? head->field_count : 0};
+}
+
 /* Upgrade speaks of this connection, but where it is upgraded that is what the client must know. */
-static bool is_passed_on(const struct response_head *head, const struct field *field) {
-    struct fields fields = {head->fields, head->field_count};
+static bool is_passed_on(const struct response_head *head, struct fields naming,
+                         const struct field *field) {
     if (head->status == 101 && span_equal_nocase(field->name, SPAN_LITERAL("upgrade"))) return true;
-    return !forward_is_hop_by_hop(field->name, fields) &&
+    return !forward_is_hop_by_hop(field->name, naming) &&
            !span_equal_nocase(field->name, SPAN_LITERAL("content-length")) &&
            !span_equal_nocase(field->name, SPAN_LITERAL("x-request-id"));
 }
 
 static bool add_fields(struct relay *relay, struct MHD_Response *response,
                        const struct response_head *head) {
+    struct fields naming = naming_fields(head);
+
     /* First of all: behind a Date, 0.9.75 forgets over it that there is one, and adds another. */
     if (atomic_load(&relay->worker->shared->draining) && head->status != 101 &&
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close") != MHD_YES)
         return false;
     for (size_t i = 0; i < head->field_count; i++) {
         const struct field *field = &head->fields[i];
-        if (!is_passed_on(head, field)) continue;
+        if (!is_passed_on(head, naming, field)) continue;
         /* libmicrohttpd refuses an empty value; a space is the same (RFC 9110 section 5.5). */
         const char *value = field->value.len ? terminate(field->value) : " ";
         if (MHD_add_response_header(response, terminate(field->name), value) != MHD_YES)
@@ -124,9 +132,11 @@ static struct MHD_Response *with_body(struct relay *relay, const struct response
 }
 
 static void add_lines(const struct response_head *head, struct buf *out) {
+    struct fields naming = naming_fields(head);
+
     for (size_t i = 0; i < head->field_count; i++) {
         const struct field *field = &head->fields[i];
-        if (is_passed_on(head, field))
+        if (is_passed_on(head, naming, field))
             buf_addf(out, "%.*s: %.*s\r\n", SPAN_PRINTF(field->name), SPAN_PRINTF(field->value));
     }
 }

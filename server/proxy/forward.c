@@ -320,8 +320,14 @@ static bool list_names(struct span list, struct span name) {
     return false;
 }
 
+/* Does some name among them begin so? Most fields of a response are told by their first letter. */
+static bool may_be_hop_by_hop(struct span name) {
+    return name.len == 0 || !ascii_is_alphanumeric(name.ptr[0]) ||
+           strchr("chkptu", lower(name.ptr[0]));
+}
+
 bool forward_is_hop_by_hop(struct span name, struct fields fields) {
-    for (size_t i = 0; i < ARRAY_LEN(hop_by_hop); i++)
+    for (size_t i = 0; may_be_hop_by_hop(name) && i < ARRAY_LEN(hop_by_hop); i++)
         if (same_name(name, hop_by_hop[i])) return true;
     for (size_t i = 0; i < fields.count; i++)
         if (same_name(fields.items[i].name, S("Connection")) &&

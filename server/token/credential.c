@@ -6,17 +6,11 @@
 static bool is_b64token(struct span text) {
     while (text.len && text.ptr[text.len - 1] == '=') text.len--;
     if (text.len == 0) return false;
-    for (size_t i = 0; i < text.len; i++)
-        if (!ascii_is_alphanumeric_or(text.ptr[i], "-._~+/")) return false;
-    return true;
+    return ascii_is_all(text, ASCII_TOKEN68);
 }
 
 static bool is_clean(struct span text) {
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if ((c < 0x20 && c != '\t') || c >= 0x7f) return false;
-    }
-    return true;
+    return !ascii_holds(text, ASCII_CONTROL | ASCII_HIGH);
 }
 
 enum credential_found credential_parse(const struct evidence *evidence, size_t token_max,
