@@ -28,10 +28,11 @@ static enum seen next_line(struct span *text, struct span *ret) {
 }
 
 static bool is_target(struct span target) {
+    size_t path_len = span_find(target, '?');
     if (target.len == 0 || target.ptr[0] != '/') return false;
     for (size_t i = 0; i < target.len; i++) {
         unsigned char c = (unsigned char)target.ptr[i];
-        if (c <= ' ' || c >= 0x7f || c == '#' || c == '\\') return false;
+        if (c <= ' ' || c >= 0x7f || c == '#' || (c == '\\' && i < path_len)) return false;
     }
     return true;
 }
@@ -96,6 +97,22 @@ static enum seen read_head(struct span *text, struct head *head) {
     return is_clear(head) ? SOUND : WRONG;
 }
 
+/* *( ";" name [ "=" ( token / quoted-string ) ] ) (RFC 9112 section 7.1.1), without white space. */
+static bool are_extensions(struct span text) {
+    struct span piece;
+    if (text.len == 0) return true;
+    if (text.ptr[0] != ';') return false;
+    for (text = span_from(text, 1); span_next(&text, ';', &piece);) {
+        size_t equals = span_find(piece, '=');
+        struct span value = span_from(piece, equals + 1);
+        bool quoted = value.len >= 2 && value.ptr[0] == '"' && value.ptr[value.len - 1] == '"';
+        if (quoted) value = span_until(span_from(value, 1), value.len - 2);
+        if (!ascii_is_token(span_until(piece, equals))) return false;
+        if (equals < piece.len && !ascii_is_token(value)) return false;
+    }
+    return true;
+}
+
 /* Skip the body; false where it is malformed or not all there. */
 static bool skip_chunks(struct span *text) {
     struct span line;
@@ -103,7 +120,7 @@ static bool skip_chunks(struct span *text) {
         if (next_line(text, &line) != SOUND) return false;
         size_t digits = 0;
         while (digits < line.len && isxdigit((unsigned char)line.ptr[digits])) digits++;
-        if (digits == 0 || digits > 8 || digits != line.len) return false;
+        if (digits == 0 || digits > 8 || !are_extensions(span_from(line, digits))) return false;
         size_t len = strtoul(line.ptr, NULL, 16);
         if (len == 0) break;
         if (text->len < len) return false;
@@ -135,7 +152,8 @@ struct strict strict_read(struct span bytes) {
             result.ends = seen != UNFINISHED;
             result.has_body = result.sound && (head.chunked || head.content_length > 0);
         }
-        if (seen != SOUND || !skip_body(&head, &bytes)) break;
-    } while (bytes.len > 0);
+        result.heads += seen == SOUND;
+        result.all = seen == SOUND && skip_body(&head, &bytes);
+    } while (result.all && bytes.len > 0);
     return result;
 }

@@ -14,6 +14,8 @@ struct strict {
     bool ends;     /* the first head comes to an end, or is already seen to be wrong */
     bool has_body; /* the first head is sound and announces a body */
     int requests;  /* how many there are; what cannot be read any further counts as one */
+    int heads;     /* how many of them have a sound head */
+    bool all;      /* every byte belongs to a sound request, the last one's body whole */
 };
 
 struct strict strict_read(struct span bytes);
