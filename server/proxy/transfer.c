@@ -123,9 +123,9 @@ static void keep_buffers(const struct transfer *old, struct transfer *transfer) 
 
 /* --- time ---------------------------------------------------------------------------------- */
 
-/* It has begun to answer while there is more of the request than it takes. */
+/* It has begun to answer, and the owner cannot get rid of a request that it does not take. */
 static bool has_lost_interest(const struct transfer *transfer) {
-    return transfer->state == TRANSFER_BODY && unsent(transfer) && !transfer->starving;
+    return transfer->state == TRANSFER_BODY && transfer->refused_room;
 }
 
 /* When the present wait has lasted too long; what sets *ret_what. */
@@ -143,7 +143,7 @@ static int64_t deadline_of(const struct transfer *transfer, const char **ret_wha
         deadline = transfer->progress_ms +
                    (timeouts->between_bytes < INTEREST_MS ? timeouts->between_bytes : INTEREST_MS);
         *ret_what = "the upstream answers and reads no more";
-    } else if (unsent(transfer) || transfer->starving) {
+    } else if (transfer->starving || (transfer->state == TRANSFER_WAITING && unsent(transfer))) {
         deadline = transfer->progress_ms + timeouts->between_bytes;
         *ret_what = "the upstream did nothing for timeouts.between_bytes";
     }
