@@ -369,7 +369,9 @@ size_t transfer_add(struct transfer *transfer, struct span bytes) {
         if (swallows(transfer)) return bytes.len;
         if (unsent(transfer) >= UPLOAD_MAX) {
             transfer->refused_room = true;
-            return taken;
+            if (arm(transfer)) return taken;
+            fail(transfer, TRANSFER_NO_MEMORY, "out of memory");
+            return bytes.len;
         }
         struct span piece = span_until(span_from(bytes, taken), UPLOAD_MAX);
         if (!hold(transfer, piece)) return bytes.len;

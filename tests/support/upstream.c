@@ -23,7 +23,7 @@
 #define CHUNK_SIZE 16384
 #define INPUT_SIZE 65536
 /* The system keeps no more than about twice this for us, so that not reading is soon felt. */
-#define SOCKET_BUFFER (128 << 10)
+#define SOCKET_BUFFER (512 * 1024)
 
 #define CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"
 #define OK_HEAD "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\n"
