@@ -44,6 +44,12 @@ TEST(each_kind_of_refusal_has_its_status_challenge_and_body) {
         {REASON_TOKEN_TOO_LARGE, 431, "too_large", "", true, 0},
         {REASON_NO_ROUTE, 404, "not_found", "", false, 0},
         {REASON_METHOD_NOT_ALLOWED, 405, "method_not_allowed", "", false, 0},
+        {REASON_NOT_TRUSTED, 403, "forbidden", "", false, 0},
+        {REASON_UPSTREAM_DOWN, 503, "temporarily_unavailable", "", false, 5},
+        {REASON_UPSTREAM_UNREACHABLE, 502, "bad_gateway", "", false, 0},
+        {REASON_UPSTREAM_CLOSED, 502, "bad_gateway", "", false, 0},
+        {REASON_UPSTREAM_MALFORMED, 502, "bad_gateway", "", false, 0},
+        {REASON_UPSTREAM_TIMEOUT, 504, "gateway_timeout", "", false, 0},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct refusal refusal = refusal_of(rows[i].reason, "why");
@@ -118,6 +124,36 @@ TEST(a_method_that_is_not_allowed_tells_which_are) {
     struct answer answer = problem_answer(&refusal, &context);
     ck_assert_str_eq(answer.allow.data, "GET, HEAD");
     ck_assert_uint_eq(answer.challenge.len, 0);
+    answer_done(&answer);
+}
+
+/* Whoever looks for the request in the upstream's log finds it by this. */
+TEST(a_request_that_was_on_its_way_is_told_by_its_id_in_body_and_header) {
+    static const struct {
+        const char *id, *body;
+    } rows[] = {
+        {"abc-123", "{\"error\":\"bad_gateway\",\"error_description\":\"why\","
+                    "\"request_id\":\"abc-123\"}"},
+        {"a\"b\\c\n", "{\"error\":\"bad_gateway\",\"error_description\":\"why\","
+                      "\"request_id\":\"a\\\"b\\\\c\\n\"}"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct refusal refusal = refusal_of(REASON_UPSTREAM_CLOSED, "why");
+        struct problem_context context = {.realm = "r", .request_id = span_of(rows[i].id)};
+        struct answer answer = problem_answer(&refusal, &context);
+        ck_assert(answer_ok(&answer));
+        ck_assert_str_eq(answer.body.data, rows[i].body);
+        ck_assert_str_eq(answer.request_id.data, rows[i].id);
+        answer_done(&answer);
+    }
+}
+
+TEST(a_request_that_went_nowhere_has_no_id) {
+    struct refusal refusal = refusal_of(REASON_NO_ROUTE, "why");
+    struct problem_context context = {.realm = "r"};
+    struct answer answer = problem_answer(&refusal, &context);
+    ck_assert_str_eq(answer.body.data, "{\"error\":\"not_found\",\"error_description\":\"why\"}");
+    ck_assert_uint_eq(answer.request_id.len, 0);
     answer_done(&answer);
 }
 

@@ -1,5 +1,6 @@
 #include "server/loop/conn.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 #include "common/attr.h"
@@ -71,4 +72,51 @@ TEST(a_connection_that_is_cut_ends_for_both_sides) {
     ck_assert_int_eq(read(fds[0], &byte, 1), 0);
     close(fds[0]);
     close(fds[1]);
+}
+
+/* A connection over loopback: the client's end in *ret_client, the server's is returned. */
+static int accept_one(int *ret_client) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    *ret_client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    ck_assert_int_eq(listen(listener, 1), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    ck_assert_int_eq(connect(*ret_client, (struct sockaddr *)&address, sizeof address), 0);
+    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    close(listener);
+    return fd;
+}
+
+/* To a client of HTTP/1.0 the end of the connection is the end of the body; a reset is not. */
+TEST(a_connection_that_is_reset_is_no_end_to_the_client) {
+    int client;
+    char bytes[16];
+    struct conn conn = {.fd = accept_one(&client)};
+
+    ck_assert_int_eq(send(conn.fd, "half", 4, 0), 4);
+    ck_assert_int_eq(recv(client, bytes, sizeof bytes, 0), 4);
+    conn_reset(&conn);
+    ck_assert_int_eq(recv(client, bytes, sizeof bytes, 0), -1);
+    ck_assert_int_eq(errno, ECONNRESET);
+    close(conn.fd);
+    close(client);
+}
+
+/* The other way to end one, which is an end to the client: so the test above tells them apart. */
+TEST(a_connection_that_is_finished_ends_for_the_client_and_still_hears_it) {
+    int client;
+    char bytes[16];
+    struct conn conn = {.fd = accept_one(&client)};
+
+    ck_assert_int_eq(send(conn.fd, "last", 4, 0), 4);
+    conn_finish(&conn);
+    ck_assert_int_eq(recv(client, bytes, sizeof bytes, MSG_WAITALL), 4);
+    ck_assert_int_eq(recv(client, bytes, sizeof bytes, 0), 0);
+    ck_assert_int_eq(send(client, "more", 4, MSG_NOSIGNAL), 4);
+    ck_assert_int_eq(recv(conn.fd, bytes, sizeof bytes, MSG_WAITALL | MSG_DONTWAIT), 4);
+    close(conn.fd);
+    close(client);
 }
