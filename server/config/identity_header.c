@@ -66,7 +66,8 @@ static char next(struct span *rest) {
     while (rest->len) {
         char c = rest->ptr[0];
         *rest = span_from(*rest, 1);
-        if (ascii_is_alphanumeric(c)) return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+        if (!ascii_is_alphanumeric(c)) continue;
+        return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
     }
     return 0;
 }

@@ -37,7 +37,7 @@ void conn_cut(struct conn *conn) {
 void conn_reset(struct conn *conn) {
     /* Dissolving the association of a connected socket aborts it (connect(2)). */
     struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
-    connect(conn->fd, &nowhere, sizeof nowhere);
+    if (connect(conn->fd, &nowhere, sizeof nowhere) < 0) conn_cut(conn);
 }
 
 void conn_finish(struct conn *conn) {

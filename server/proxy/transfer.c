@@ -431,10 +431,11 @@ static bool make_room(struct transfer *transfer) {
         transfer->in_start = 0;
         return true;
     }
-    char *in = realloc(transfer->in, transfer->in_size * 2);
+    size_t size = transfer->in_size + IN_SIZE;
+    char *in = realloc(transfer->in, size);
     if (!in) return false;
     transfer->in = in;
-    transfer->in_size *= 2;
+    transfer->in_size = size;
     return true;
 }
 

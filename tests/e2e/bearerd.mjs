@@ -23,7 +23,7 @@ export async function eventually(name, what, within = 10_000) {
   }
 }
 
-async function freePort() {
+export async function freePort() {
   const server = createServer();
   await new Promise((done) => server.listen(0, '127.0.0.1', done));
   const { port } = server.address();
@@ -39,9 +39,12 @@ function accepts(port) {
   });
 }
 
-function configuration({ port, state, issuer, leeway = '60s' }) {
+// upstream: where paths under /up/ go. tls: {certificate, key, port} of a second listener.
+function configuration({ port, state, issuer, leeway = '60s', upstream, tls }) {
   return `
-listen: [{address: "127.0.0.1:${port}"}]
+listen:
+  - {address: "127.0.0.1:${port}"}
+${tls ? `  - {address: "127.0.0.1:${tls.port}", tls: {certificate: "${tls.certificate}", private_key: "${tls.key}"}}` : ''}
 workers: 2
 state_directory: "${state}"
 issuers:
@@ -53,6 +56,8 @@ issuers:
 routes:
   - {path: /, respond: identity, anonymous: allow}
   - {path: /profile/, respond: profile, require: {scopes: [profile]}}
+${upstream ? '  - {path: /up/*, upstream: up}' : ''}
+${upstream ? `upstreams: [{name: up, targets: ["${upstream}"]}]` : ''}
 log: {format: json, level: info, access: false}
 `;
 }

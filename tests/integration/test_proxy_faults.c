@@ -437,9 +437,8 @@ TEST(upstream_close_behind_the_head_is_the_end_of_a_body_only_where_it_may_be) {
                                        UPSTREAM_CLOSE));
         bool to_head = strcmp(rows[i].method, "HEAD") == 0;
         ck_assert(client_sendf(client, "%s / HTTP/1.1\r\nHost: h\r\n\r\n", rows[i].method));
-        enum client_result result = to_head
-                                        ? client_read_to_head(client, GATED_WAIT_MS, &response)
-                                        : client_read(client, GATED_WAIT_MS, &response);
+        enum client_result result = to_head ? client_read_to_head(client, GATED_WAIT_MS, &response)
+                                            : client_read(client, GATED_WAIT_MS, &response);
         bool passed = result == CLIENT_OK && response.status == atoi(rows[i].head + 9);
         bool cut = result == CLIENT_CLOSED || (result == CLIENT_OK && response.status == 502);
         ck_assert_msg(rows[i].whole ? passed : cut, "%s %s: %d, %d", rows[i].method, rows[i].head,

@@ -569,8 +569,8 @@ TEST(no_more_connections_are_kept_than_keep_alive_says) {
         struct upstream *upstream = upstream_start(UPSTREAM_PLAIN);
         struct scene scene = gated_start_for(upstream, rows[i].options);
         ask_at_once(&scene, upstream);
-        ck_assert_msg(upstream_wait(upstream, UPSTREAM_OPEN, rows[i].kept, GATED_WAIT_MS),
-                      "%s: %d", rows[i].options, upstream_count(upstream, UPSTREAM_OPEN));
+        ck_assert_msg(upstream_wait(upstream, UPSTREAM_OPEN, rows[i].kept, GATED_WAIT_MS), "%s: %d",
+                      rows[i].options, upstream_count(upstream, UPSTREAM_OPEN));
         ask_at_once(&scene, upstream);
         ck_assert(upstream_wait(upstream, UPSTREAM_OPEN, rows[i].kept, GATED_WAIT_MS));
         ck_assert_int_eq(upstream_count(upstream, UPSTREAM_CONNECTIONS),

@@ -314,8 +314,7 @@ TEST(bytes_behind_an_answer_within_tls_are_no_ones_answer) {
         ck_assert(upstream_wait(upstream, UPSTREAM_AT_GATE, 1, GATED_WAIT_MS));
         gated_freeze(&scene);
         upstream_go(upstream);
-        for (long until = process_now_ms() + GATED_WAIT_MS;
-             upstream_sent(upstream) < sent + len;) {
+        for (long until = process_now_ms() + GATED_WAIT_MS; upstream_sent(upstream) < sent + len;) {
             ck_assert_int_lt(process_now_ms(), until);
             process_sleep_ms(2);
         }

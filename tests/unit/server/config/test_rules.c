@@ -200,7 +200,8 @@ TEST(a_route_responds_or_has_an_upstream) {
         {S(ORDERS "routes: [{path: /, upstream: orders, respond: redirect}]\n"),
          "f:3:30: upstream: contradicts respond: a request is answered in one place; keep one of "
          "them\n"
-         "f:3:47: respond: \"redirect\" is not known here; write one of: identity, profile, verdict, forward_auth\n"},
+         "f:3:47: respond: \"redirect\" is not known here; write one of: identity, profile, "
+         "verdict, forward_auth\n"},
     };
     expect_reports(cases, ARRAY_LEN(cases));
     config_unref(parse_good(S(ORDERS "routes: [{path: /, upstream: orders, respond: \"\"},"

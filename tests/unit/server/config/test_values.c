@@ -84,7 +84,8 @@ TEST(choices) {
          "debug\n"
          "f:2:41: access: \"1\" is not known here; write one of: true, false\n"},
         {S(ISSUER "routes: [{path: /, respond: redirect, anonymous: true}]\n"),
-         "f:2:29: respond: \"redirect\" is not known here; write one of: identity, profile, verdict, forward_auth\n"
+         "f:2:29: respond: \"redirect\" is not known here; write one of: identity, profile, "
+         "verdict, forward_auth\n"
          "f:2:50: anonymous: \"true\" is not known here; write one of: deny, allow\n"},
     };
     expect_reports(cases, ARRAY_LEN(cases));
