@@ -37,6 +37,10 @@ static bool take_url(struct span url, struct original *found, struct refusal *re
     if (start == 0) return refuse_original(refusal, "has an X-Original-URL that is no URL");
     struct span rest = span_from(url, start);
     size_t end = span_find(rest, '/');
+    /* The proxy makes the URL of a Host that the client wrote: it must not bring a path with it. */
+    for (size_t i = 0; i < end; i++)
+        if (strchr("?#@\\", rest.ptr[i]))
+            return refuse_original(refusal, "has an X-Original-URL whose host is none");
     return settle(&found->host, span_until(rest, end), refusal) &&
            settle(&found->target, span_from(rest, end), refusal);
 }

@@ -84,7 +84,7 @@ void route_add_allow(const struct config *config, struct span path, struct buf *
     for (size_t i = 0; i < config->route_count && best; i++) {
         const struct config_route *route = &config->routes[i];
         const char *method;
-        if (specificity(route) != best || !matches_path(route, path) || takes_all(route)) continue;
+        if (specificity(route) != best || !matches_path(route, path)) continue;
         for (size_t k = 0; (method = method_at(route, k)); k++) {
             add_method(out, method);
             if (strcmp(method, "GET") == 0) add_method(out, "HEAD");
