@@ -18,7 +18,8 @@ say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 
 BUILD_PACKAGES = gcc make libmicrohttpd-dev libgnutls28-dev libjwt-dev libjansson-dev libssl-dev \
                  libcurl4-openssl-dev libcyaml-dev libyaml-dev libsystemd-dev
-CHECK_PACKAGES = check curl ca-certificates openssl procps python3 systemd libfaketime nginx-light
+CHECK_PACKAGES = check curl ca-certificates openssl procps python3 systemd libfaketime \
+                 nginx-light caddy haproxy apache2 lua-socket
 LINT_PACKAGES = clang-format clang-tidy cppcheck
 FUZZ_PACKAGES = clang
 BENCH_PACKAGES = nginx-light haproxy wrk util-linux openssl python3
@@ -161,6 +162,8 @@ run:
 install: $(PROGRAM)
 	install -D -m 0755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/bearerd
 	install -D -m 0644 conf/bearerd.yaml $(DESTDIR)$(SYSCONFDIR)/bearerd/bearerd.yaml.example
+	install -d $(DESTDIR)$(PREFIX)/share/doc/bearerd/examples
+	install -m 0644 conf/examples/* $(DESTDIR)$(PREFIX)/share/doc/bearerd/examples/
 	install -d $(DESTDIR)$(UNITDIR)
 	sed 's|@BINDIR@|$(PREFIX)/bin|' systemd/bearerd.service > $(DESTDIR)$(UNITDIR)/bearerd.service
 	chmod 0644 $(DESTDIR)$(UNITDIR)/bearerd.service

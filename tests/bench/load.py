@@ -1,4 +1,5 @@
 """wrk: as many requests as one server answers, one after the other on many connections."""
+import collections
 import json
 import os
 import subprocess
@@ -9,10 +10,17 @@ CONNECTIONS = 64
 ERRORS = ("connect", "read", "write", "status", "timeout")
 
 
-def run_wrk(port, core, seconds, token):
+# Headers: those beside the token.
+Request = collections.namedtuple("Request", "path headers")
+
+
+def run_wrk(port, core, seconds, token, request):
     """What wrk.lua prints, and the processor time that wrk took."""
     command = [find_program("wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", HERE / "wrk.lua",
-               "-H", f"Authorization: Bearer {token}", f"http://127.0.0.1:{port}/"]
+               "-H", f"Authorization: Bearer {token}"]
+    for name, value in request.headers.items():
+        command += ["-H", f"{name}: {value}"]
+    command.append(f"http://127.0.0.1:{port}{request.path}")
     before = os.times()
     done = subprocess.run(on_core(core, command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, timeout=seconds + 30)
@@ -24,10 +32,10 @@ def run_wrk(port, core, seconds, token):
     return json.loads(lines[-1]), cpu
 
 
-def measure(server, upstream, core, seconds, token):
+def measure(server, upstream, core, seconds, token, request):
     """One round. Every request has to be answered, and well, or it is no round at all."""
     server_before, upstream_before = server.cpu_seconds(), upstream.cpu_seconds()
-    counted, wrk_cpu = run_wrk(server.port, core, seconds, token)
+    counted, wrk_cpu = run_wrk(server.port, core, seconds, token, request)
     server_cpu = server.cpu_seconds() - server_before
     upstream_cpu = upstream.cpu_seconds() - upstream_before
 

@@ -35,7 +35,7 @@ def ratio(figures, other):
 
 
 def print_table(works):
-    row = "{:<8} {:<8} {:>9} {:>8} {:>8} {:>6} {:>6} {:>9} {:>9} {:>10}"
+    row = "{:<12} {:<8} {:>9} {:>8} {:>8} {:>6} {:>6} {:>9} {:>9} {:>10}"
     print(row.format("work", "server", "req/s", "p50 ms", "p99 ms", "CPU", "load", "req/CPU s",
                      "to nginx", "to HAProxy"))
     waited = False
@@ -52,6 +52,16 @@ def print_table(works):
     if waited:
         print("* did not use all of its core: wrk and the upstream on the other one were the limit, or "
               "other\n  processes of this machine; compare req/CPU s")
+
+
+def print_forward_auth(works):
+    """What it costs to be asked about a request instead of getting it."""
+    asked = works.get("forward_auth", {}).get("bearerd")
+    own = works.get("answer", {}).get("bearerd")
+    if asked and own:
+        figures = [asked[name] / own[name] for name in ("requests_per_second",
+                                                        "requests_per_cpu_second")]
+        print("bearerd, forward_auth to answer: {:.2f} req/s, {:.2f} req/CPU s".format(*figures))
 
 
 def version(name, program):

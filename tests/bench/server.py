@@ -117,11 +117,11 @@ class Server:
                 time.sleep(0.02)
         raise self.failure("does not listen")
 
-    def get(self, headers):
-        """Status and body that a GET with these headers gets."""
+    def get(self, path, headers):
+        """Status and body that a GET of the path with these headers gets."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
-            connection.request("GET", "/", headers=headers)
+            connection.request("GET", path, headers=headers)
             response = connection.getresponse()
             return response.status, response.read().decode(errors="replace")
         except (OSError, http.client.HTTPException) as error:

@@ -394,6 +394,91 @@ TEST(an_upstream_takes_every_method_beside_what_responds) {
     }
 }
 
+TEST(verdicts_are_given_on_any_method) {
+    config_unref(parse_good(
+        S(ISSUER "routes: [{path: /, respond: verdict, methods: [DELETE, PROPFIND]}]\n")));
+    static const char twice[] =
+        "f:4:12: path: the route in line 3 has this path and method already; keep one\n";
+    static const struct bad_yaml cases[] = {
+        {S(ISSUER "routes:\n"
+                  "  - {path: /, respond: verdict}\n"
+                  "  - {path: /, respond: verdict, methods: [DELETE]}\n"),
+         twice},
+        {S(ISSUER "routes:\n"
+                  "  - {path: /, respond: verdict, methods: [DELETE, GET]}\n"
+                  "  - {path: /, respond: identity}\n"),
+         twice},
+    };
+    expect_reports(cases, ARRAY_LEN(cases));
+    config_unref(
+        parse_good(S(ISSUER "routes: [{path: /, respond: verdict, methods: [POST, DELETE]}, {path: "
+                            "/, respond: identity}]\n")));
+}
+
+#define TRUSTING ISSUER "trusted_proxies: [127.0.0.1]\n"
+
+TEST(forward_auth_is_answered_on_any_method) {
+    config_unref(parse_good(
+        S(TRUSTING "routes: [{path: /_auth, respond: forward_auth, methods: [GET, POST]},"
+                   " {path: /_auth/*, respond: forward_auth, anonymous: allow}]\n")));
+    expect_report(S(TRUSTING "routes:\n"
+                             "  - {path: /_auth, respond: forward_auth}\n"
+                             "  - {path: /_auth, respond: verdict, methods: [PUT]}\n"),
+                  "f:5:12: path: the route in line 4 has this path and method already; keep one\n");
+}
+
+TEST(who_may_ask_about_requests_must_be_said) {
+    static const char nobody[] = "forward_auth answers only the addresses in trusted_proxies, and "
+                                 "there are none; write trusted_proxies: [127.0.0.1] or where the "
+                                 "proxy is\n";
+    static const struct {
+        const char *trusted;
+        const char *at; /* NULL: fine */
+    } cases[] = {
+        {"", "f:2:34: respond: "},
+        {"trusted_proxies: []\n", "f:3:34: respond: "},
+        {"trusted_proxies: [127.0.0.1]\n", NULL},
+        {"trusted_proxies: [10.0.0.0/8, \"::1\"]\n", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char yaml[512], report[512];
+        int len = snprintf(yaml, sizeof yaml,
+                           ISSUER "%sroutes: [{path: /_auth, respond: forward_auth}]\n",
+                           cases[i].trusted);
+        struct span text = {yaml, (size_t)len};
+        snprintf(report, sizeof report, "%s%s", cases[i].at ? cases[i].at : "", nobody);
+        if (cases[i].at)
+            expect_report(text, report);
+        else
+            config_unref(parse_good(text));
+    }
+    /* Nobody asks where a route gives its own verdict. */
+    config_unref(parse_good(S(ISSUER "routes: [{path: /_auth, respond: verdict}]\n")));
+    /* What is wrong with the list is told where it stands, and that alone. */
+    expect_report(S(ISSUER "trusted_proxies: [0.0.0.0/0]\n"
+                           "routes: [{path: /_auth, respond: forward_auth}]\n"),
+                  "f:2:19: trusted_proxies: \"0.0.0.0/0\" would let every client say where it came "
+                  "from; write an IP address or a block such as 10.0.0.0/8\n");
+}
+
+TEST(the_route_of_the_original_says_what_it_requires) {
+    static const char fault[] =
+        "require: has no meaning with forward_auth: the route of the request that is asked about "
+        "says what it needs; leave it out\n";
+    static const char *const requirements[] = {"{scopes: [a]}", "{scopes: []}"};
+    for (size_t i = 0; i < ARRAY_LEN(requirements); i++) {
+        char yaml[512], report[512];
+        int len =
+            snprintf(yaml, sizeof yaml,
+                     TRUSTING "routes: [{path: /_auth, respond: forward_auth, require: %s}]\n",
+                     requirements[i]);
+        snprintf(report, sizeof report, "f:3:57: %s", fault);
+        expect_report((struct span){yaml, (size_t)len}, report);
+    }
+    config_unref(parse_good(
+        S(TRUSTING "routes: [{path: /_auth, respond: verdict, require: {scopes: [a]}}]\n")));
+}
+
 TEST(an_upstream_may_have_any_method) {
     config_unref(parse_good(
         S(ORDERS "routes: [{path: /, upstream: orders, methods: [DELETE, PROPFIND, X-1]}]\n")));
