@@ -38,6 +38,9 @@ static inline bool ascii_holds(struct span text, unsigned classes) {
     return false;
 }
 
+/* ascii_holds(text, ASCII_CONTROL), eight bytes at a time. */
+bool ascii_has_control(struct span text);
+
 static inline bool ascii_is_alphanumeric(char c) {
     return ascii_is(c, ASCII_ALPHANUMERIC);
 }

@@ -102,7 +102,7 @@ static enum MHD_Result on_header(void *argument, enum MHD_ValueKind kind, const 
         walk->wrong = "a header name is not a token";
         return MHD_NO;
     }
-    if (ascii_holds(value_span, ASCII_CONTROL)) {
+    if (ascii_has_control(value_span)) {
         walk->wrong = "a header value holds a control character";
         return MHD_NO;
     }

@@ -1,5 +1,6 @@
 #include "server/proxy/response.h"
 
+#include "common/ascii.h"
 #include "common/parse.h"
 
 #define STATUS_LINE_MIN 12 /* "HTTP/1.1 200" */
@@ -9,44 +10,6 @@
 #define NAME_QUOTED_MAX 64
 
 /* --- lines --------------------------------------------------------------------------------- */
-
-/* tchar of RFC 9110 section 5.6.2; a table, because every byte of every name is looked up. */
-static const bool token_chars[256] = {
-    ['!'] = true, ['#' ... '\''] = true, ['*'] = true,         ['+'] = true,
-    ['-'] = true, ['.'] = true,          ['0' ... '9'] = true, ['|'] = true,
-    ['~'] = true, ['A' ... 'Z'] = true,  ['^' ... 'z'] = true, /* with '_' and '`' between */
-};
-
-/* Is there a byte below SP, or DEL, among these eight? */
-static bool has_low(const char *eight) {
-    const uint64_t each = UINT64_MAX / 255; /* 0x0101... */
-    uint64_t bytes;
-    memcpy(&bytes, eight, sizeof bytes);
-    uint64_t low = (bytes - each * ' ') & ~bytes;
-    uint64_t del = bytes ^ each * 0x7f;
-    return ((low | ((del - each) & ~del)) & each * 0x80) != 0;
-}
-
-/* Nothing that has_control() would have to look at: the quick answer for most values. */
-static bool is_plain(struct span text) {
-    if (text.len < 8) return false;
-    for (size_t i = 0; i < text.len - 8; i += 8)
-        if (has_low(text.ptr + i)) return false;
-    return !has_low(text.ptr + text.len - 8);
-}
-
-static bool is_control(char c) {
-    unsigned char byte = (unsigned char)c;
-    return (byte < ' ' && byte != '\t') || byte == 0x7f;
-}
-
-/* CR and NUL above all: a reader who ends the line or the text there sees other fields than we. */
-static bool has_control(struct span text) {
-    if (is_plain(text)) return false;
-    for (size_t i = 0; i < text.len; i++)
-        if (is_control(text.ptr[i])) return true;
-    return false;
-}
 
 /*
  * The next whole line from *at on, without its CR LF. Returns 1, or 0 where there is none yet. A
@@ -76,13 +39,13 @@ static int read_field(struct span line, struct field *ret, struct err_text *err)
 
     if (line.ptr[0] == ' ' || line.ptr[0] == '\t')
         return err_set(err, ERR_SYNTAX, "the response has a folded line");
-    while (end < line.len && token_chars[(unsigned char)line.ptr[end]]) end++;
+    while (end < line.len && ascii_is_token_char(line.ptr[end])) end++;
     if (end == 0 || end == line.len || line.ptr[end] != ':')
         return err_set(err, ERR_SYNTAX, "the response has a field line without a token and ':'");
 
     ret->name = span_until(line, end);
     ret->value = span_trim(span_from(line, end + 1));
-    if (has_control(ret->value))
+    if (ascii_has_control(ret->value))
         return err_set(err, ERR_SYNTAX, "the response has a control character in field \"%.*s\"",
                        SPAN_PRINTF(span_until(ret->name, NAME_QUOTED_MAX)));
     return 0;
@@ -107,7 +70,7 @@ static int read_status_line(struct span line, struct response_head *head, struct
     bool shaped = line.len >= STATUS_LINE_MIN && (at[7] == '0' || at[7] == '1') && at[8] == ' ' &&
                   is_digit(at[9]) && is_digit(at[10]) && is_digit(at[11]) &&
                   (line.len == STATUS_LINE_MIN || at[12] == ' ');
-    if (!shaped || has_control(span_from(line, STATUS_LINE_MIN)))
+    if (!shaped || ascii_has_control(span_from(line, STATUS_LINE_MIN)))
         return err_set(err, ERR_SYNTAX, "the response has a malformed status line");
 
     head->http_1_0 = at[7] == '0';
@@ -328,7 +291,7 @@ static int take_extension(struct body *body, char c, struct err_text *err) {
         body->state = BODY_CHUNK_SIZE_LF;
         return 0;
     }
-    if (is_control(c))
+    if (ascii_is(c, ASCII_CONTROL))
         return err_set(err, ERR_SYNTAX,
                        "the response has a control character in a chunk extension");
     if (++body->extension_len > EXTENSIONS_MAX)

@@ -25,7 +25,10 @@ enum credential_found credential_parse(const struct evidence *evidence, size_t t
         return CREDENTIAL_REFUSED;
     }
     struct span value = span_trim(evidence->authorization);
-    if (value.len == 0 || !is_clean(value)) {
+    /* A token at the end, as most are, is looked through once. */
+    size_t last = value.len;
+    while (last > 0 && ascii_is(value.ptr[last - 1], ASCII_TOKEN68)) last--;
+    if (value.len == 0 || !is_clean(span_until(value, last))) {
         refuse(refusal, REASON_CREDENTIALS_MALFORMED, "the Authorization header is %s",
                value.len ? "not plain ASCII text" : "empty");
         return CREDENTIAL_REFUSED;
@@ -46,7 +49,8 @@ enum credential_found credential_parse(const struct evidence *evidence, size_t t
                token.len, token_max);
         return CREDENTIAL_REFUSED;
     }
-    if (!spaced || !is_b64token(token)) {
+    bool whole = token.len > 0 && last <= value.len - token.len;
+    if (!spaced || (!whole && !is_b64token(token))) {
         refuse(refusal, REASON_CREDENTIALS_MALFORMED,
                "the Authorization header is not 'Bearer', a space and one token");
         return CREDENTIAL_REFUSED;
