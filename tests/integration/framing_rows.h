@@ -34,14 +34,14 @@ extern const struct framing_table framing_versions;
 
 /*
  * Bodies for behind a head with Transfer-Encoding: chunked, without the tail; of status 0. Sound
- * ones all say "hello". No two servers agree on the last three.
+ * ones all say "hello", and so do the lines that libmicrohttpd takes although they end in LF alone
+ * or hold what no extension may.
  */
 extern const struct framing_table framing_sound_chunks;
 extern const struct framing_table framing_bad_chunks;
-extern const struct framing_table framing_lf_chunks; /* lines that end in LF alone: taken */
-extern const struct framing_table
-    framing_hiding_chunks; /* extensions with what none may hold: taken */
-extern const struct framing_table framing_lax_trailers; /* trailers: refused */
+extern const struct framing_table framing_lf_chunks;
+extern const struct framing_table framing_hiding_chunks;
+extern const struct framing_table framing_lax_trailers; /* refused */
 
 /* Host fields that are fine, up to NULL. */
 extern const char *const framing_good_hosts[];
