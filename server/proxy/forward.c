@@ -6,6 +6,7 @@
 #include "common/ascii.h"
 #include "common/base64url.h"
 #include "common/json.h"
+#include "server/config/values.h"
 
 #define S(text) SPAN_LITERAL(text)
 
@@ -215,15 +216,13 @@ static void add_names(struct forward_rules *rules) {
     for (size_t i = 0; i < ARRAY_LEN(known); i++) add_name(rules, known[i].name, known[i].fate);
 }
 
+/* The configuration was checked: a value that is none would be a user, not somebody's claim. */
 static struct told read_told(const struct config_identity_header *header) {
-    static const char *const words[] = {
-        [IDENTITY_USER] = "user",     [IDENTITY_SUBJECT] = "subject", [IDENTITY_ISSUER] = "issuer",
-        [IDENTITY_SCOPES] = "scopes", [IDENTITY_ROLES] = "roles",
-    };
-    const char *colon = strchr(header->value, ':');
-    struct told told = {span_of(header->header), IDENTITY_USER, colon ? colon + 1 : ""};
+    struct told told = {span_of(header->header), IDENTITY_USER, ""};
+    struct span claim = SPAN_NONE;
 
-    while (told.what < IDENTITY_CLAIM && strcmp(header->value, words[told.what]) != 0) told.what++;
+    if (identity_parse(span_of(header->value), &told.what, &claim) == 0 && claim.ptr)
+        told.claim = claim.ptr; /* to the end of the value, and so to its NUL */
     return told;
 }
 
