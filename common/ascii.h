@@ -41,6 +41,11 @@ static inline bool ascii_holds(struct span text, unsigned classes) {
 /* ascii_holds(text, ASCII_CONTROL), eight bytes at a time. */
 bool ascii_has_control(struct span text);
 
+/* A letter in lower case; any other byte as it is. */
+static inline char ascii_lower(char c) {
+    return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
+}
+
 static inline bool ascii_is_alphanumeric(char c) {
     return ascii_is(c, ASCII_ALPHANUMERIC);
 }

@@ -80,24 +80,59 @@ static void check_text(struct problems *problems, const struct option *option, s
     report(problems, node, option, option->list, what);
 }
 
+/* Entries so far, those of one likeness in one chain. */
+struct alike {
+    struct record *records;
+    size_t *heads; /* of each chain: the index of a record, plus 1; 0 = none */
+    size_t *nexts; /* of each record */
+    size_t mask;
+};
+
+static bool alike_init(struct alike *alike, size_t count) {
+    size_t buckets = 1;
+    while (buckets < count) buckets *= 2;
+    alike->mask = buckets - 1;
+    alike->records = calloc(count, sizeof *alike->records);
+    alike->heads = calloc(buckets, sizeof *alike->heads);
+    alike->nexts = calloc(count, sizeof *alike->nexts);
+    return alike->records && alike->heads && alike->nexts;
+}
+
+static void alike_done(struct alike *alike) {
+    free(alike->records);
+    free(alike->heads);
+    free(alike->nexts);
+}
+
+/* Compare the record at index with those before it that it may clash with. */
+static void alike_add(struct problems *problems, struct alike *alike, const struct section *section,
+                      size_t index) {
+    const struct record *record = &alike->records[index];
+    uint64_t likeness = section->likeness ? section->likeness(record) : 0;
+    size_t *link = &alike->heads[likeness & alike->mask];
+
+    bool told = false;
+
+    /* In the order of the file, so that the first clash is the one that is told. */
+    for (; *link; link = &alike->nexts[*link - 1])
+        told = told || section->unlike(problems, &alike->records[*link - 1], record);
+    *link = index + 1;
+}
+
 /* The entries of a list, each by itself and against those before it. */
 static void check_entries(struct problems *problems, const struct option *option, struct node *list,
                           size_t count) {
-    struct record *records = calloc(count, sizeof *records);
+    struct alike alike = {0};
     size_t done = 0;
 
-    if (!records) {
-        problems->out_of_memory = true;
-        return;
-    }
-    for (struct node *entry = list->first; entry; entry = entry->next) {
+    if (!alike_init(&alike, count)) problems->out_of_memory = true;
+    for (struct node *entry = list->first; entry && !problems->out_of_memory; entry = entry->next) {
         if (!is_kind(problems, option, entry, NODE_MAP)) continue;
-        check_section(problems, option->section, entry, &records[done]);
-        for (size_t i = 0; i < done; i++)
-            if (option->section->unlike(problems, &records[i], &records[done])) break;
+        check_section(problems, option->section, entry, &alike.records[done]);
+        if (option->section->unlike) alike_add(problems, &alike, option->section, done);
         done++;
     }
-    free(records);
+    alike_done(&alike);
 }
 
 static void check_list(struct problems *problems, const struct option *option, struct node *list) {

@@ -137,10 +137,55 @@ enum respond {
     RESPOND_FORWARD_AUTH, /* whether the request is that another proxy asks about */
 };
 
+/* A claim, and what it must be: all that is given here. Values are JSON texts; "" = not given. */
+struct config_claim {
+    char *name; /* a dot leads into objects */
+    char *equals;
+    struct strings one_of;
+    char *contains; /* a list with that member, or a text with that word */
+    enum present { PRESENT_ANYHOW, PRESENT_YES, PRESENT_NO } present;
+    char *at_least; /* numbers */
+    char *at_most;
+};
+
+/* What a token must have: all that is given here. Durations: 0 = not given. */
+struct config_requirement {
+    struct strings scopes;     /* all of them */
+    struct strings any_scopes; /* one of them */
+    struct strings roles;
+    struct strings any_roles;
+    struct config_claim *claims;
+    size_t claim_count;
+    struct strings issuers;
+    int64_t max_token_age;
+    struct strings acr; /* one of them */
+    int64_t max_auth_age;
+    struct config_requirement *all_of;
+    size_t all_of_count;
+    struct config_requirement *any_of;
+    size_t any_of_count;
+    struct config_requirement * not ; /* NULL = not given */
+};
+
+/* What becomes of a browser's question whether a script of another origin may send a request. */
+enum preflight {
+    PREFLIGHT_JUDGE,  /* it is a request as any other */
+    PREFLIGHT_PASS,   /* the upstream answers it */
+    PREFLIGHT_ANSWER, /* it is answered here */
+};
+
+struct config_cors {
+    enum preflight preflight;
+    struct strings origins;
+    struct strings headers;
+    int64_t max_age;
+};
+
 #define UPSTREAM_NONE SIZE_MAX
 
 struct config_route {
-    char *path;             /* normalised; a trailing "*" was cut off and is told by subtree */
+    struct strings hosts;   /* as pattern.h has them, in lower case; none: every host */
+    char *path;             /* as pattern.h has it; a trailing "*" was cut off, subtree tells it */
     bool subtree;           /* every path that starts with path */
     struct strings methods; /* none: whatever respond knows, or all for an upstream */
     enum respond respond;
@@ -151,7 +196,24 @@ struct config_route {
     char *add_prefix;      /* put before it then; "" = nothing */
     bool close_at_expiry;  /* streams end when the token does that opened them */
     bool anonymous;        /* a request without credentials is let through */
-    struct strings scopes; /* require.scopes: all of them */
+    bool report_only;      /* who lacks what is required is let through, and logged */
+    struct config_cors cors;
+    struct config_requirement require;
+};
+
+/* A name for scopes: whoever has the role has them, and whoever has them all has the role. */
+struct config_role {
+    char *name;
+    struct strings scopes;
+};
+
+/* What a client that knows nothing may find out about a protected resource (RFC 9728). */
+struct config_resource {
+    char *resource; /* its URL */
+    char *name;
+    char *documentation;                  /* URL */
+    struct strings scopes;                /* that it is good to ask for */
+    struct strings authorization_servers; /* none: every issuer */
 };
 
 struct config_log {
@@ -180,6 +242,10 @@ struct config {
     struct config_identity_header *identity_headers;
     size_t identity_header_count;
     struct config_assertion assertion;
+    struct config_role *roles;
+    size_t role_count;
+    struct config_resource *resources;
+    size_t resource_count;
     struct config_route *routes;
     size_t route_count;
     struct config_log log;

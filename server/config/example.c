@@ -24,13 +24,15 @@ static void write_section(FILE *out, const struct section *section, int indent, 
         const char *value = option->sample ? option->sample : option->fallback;
         bool opens = entry && i == 0;
         int column = opens ? indent - 2 : indent;
-        bool out_of_use = off || (option->section ? is_off(option) : !option->sample);
+        bool shown = !option->section || option->sample;
+        bool out_of_use =
+            off || (option->section ? option->sample || is_off(option) : !option->sample);
 
         if (indent == 0) fputc('\n', out);
         write_help(out, option->help, column);
         fprintf(out, "%*s%s%s%s:", column, "", out_of_use ? "#" : "", opens ? "- " : "",
                 option->key);
-        if (!option->section) {
+        if (shown) {
             fprintf(out, " %s\n", *value ? value : "\"\"");
             continue;
         }

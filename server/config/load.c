@@ -3,11 +3,13 @@
 #include <cyaml/cyaml.h>
 #include <stdlib.h>
 
+#include "server/config/json_value.h"
 #include "server/config/schema.h"
 
 /* All options of all sections, and for each section the end mark that libcyaml wants. */
-#define FIELDS_MAX 256
-#define LISTS_MAX 16
+#define FIELDS_MAX 512
+#define LISTS_MAX 32
+#define SECTIONS_MAX 64
 
 /*
  * What libcyaml fills in for an option. A section becomes an array of slots, one for each option,
@@ -22,6 +24,11 @@ struct schema {
     cyaml_schema_field_t fields[FIELDS_MAX];
     cyaml_schema_value_t entries[LISTS_MAX];
     size_t field_count, entry_count;
+    struct {
+        const struct section *section;
+        const cyaml_schema_field_t *fields;
+    } known[SECTIONS_MAX]; /* so that a section may lie within itself */
+    size_t known_count;
 };
 
 /* libcyaml must not write to standard error: problems were reported before it is asked. */
@@ -52,6 +59,7 @@ static cyaml_schema_value_t value_schema(struct schema *schema, const struct opt
     const cyaml_schema_value_t *entry = &text_entry;
     size_t size = sizeof(char *);
     if (option->section) {
+        if (schema->entry_count == LISTS_MAX) abort();
         cyaml_schema_value_t *own = &schema->entries[schema->entry_count++];
         *own = mapping(schema, option->section, CYAML_FLAG_DEFAULT);
         entry = own;
@@ -67,8 +75,12 @@ static const cyaml_schema_field_t *add_section(struct schema *schema,
                                                const struct section *section) {
     cyaml_schema_field_t *fields = &schema->fields[schema->field_count];
 
+    for (size_t i = 0; i < schema->known_count; i++)
+        if (schema->known[i].section == section) return schema->known[i].fields;
     schema->field_count += section->count + 1; /* the end mark is zero already */
-    if (schema->field_count > FIELDS_MAX || schema->entry_count > LISTS_MAX) abort();
+    if (schema->field_count > FIELDS_MAX || schema->known_count == SECTIONS_MAX) abort();
+    schema->known[schema->known_count].section = section;
+    schema->known[schema->known_count++].fields = fields;
     for (size_t i = 0; i < section->count; i++) {
         uint32_t slot = (uint32_t)(i * sizeof(struct slot));
         fields[i] =
@@ -111,12 +123,18 @@ static void store_number(void *field, size_t size, uint64_t number) {
         memcpy(field, &number, size);
 }
 
-static int fill_text(const struct option *option, const char *text, void *field,
-                     struct err_text *err) {
+static char *make_text(const struct option *option, const char *text, const struct node *node) {
+    if (option->kind != &kind_value || !node) return strdup(text);
+    return json_value_make(span_of(text), node->plain);
+}
+
+/* node is the value as it stands in the text; NULL where it does not. */
+static int fill_text(const struct option *option, const char *text, const struct node *node,
+                     void *field, struct err_text *err) {
     uint64_t number = 0;
 
     if (!option->kind->number) {
-        char *copy = strdup(text);
+        char *copy = make_text(option, text, node);
         memcpy(field, &copy, sizeof copy);
         return copy ? 0 : ERR_MEMORY;
     }
@@ -158,19 +176,31 @@ static int fill_list(const struct option *option, const cyaml_schema_value_t *sc
         char *item = (char *)list.items + i * size;
         r = section ? fill_section(section, schema->sequence.entry->mapping.fields,
                                    (const struct slot *)(const void *)from, entry, item, err)
-                    : fill_text(option, *(char *const *)(const void *)from, item, err);
+                    : fill_text(option, *(char *const *)(const void *)from, entry, item, err);
         if (entry) entry = entry->next;
     }
     return r;
 }
 
+static int fill_pointer(const struct option *option, const cyaml_schema_value_t *schema,
+                        const struct slot *slot, const struct node *node, void *field,
+                        struct err_text *err) {
+    if (!slot->data) return 0; /* the field is NULL already */
+    char *object = calloc(1, option->section->size);
+    if (!object) return ERR_MEMORY;
+    memcpy(field, &object, sizeof object);
+    return fill_section(option->section, schema->mapping.fields, slot->data, node, object, err);
+}
+
 static int fill_option(const struct option *option, const cyaml_schema_value_t *schema,
                        const struct slot *slot, const struct node *node, char *field,
                        struct err_text *err) {
+    if (!option->list && option->pointer)
+        return fill_pointer(option, schema, slot, node, field, err);
     if (!option->list && option->section)
         return fill_section(option->section, schema->mapping.fields, slot->data, node, field, err);
     if (!option->list)
-        return fill_text(option, slot->data ? slot->data : option->fallback, field, err);
+        return fill_text(option, slot->data ? slot->data : option->fallback, node, field, err);
     /* An empty list leaves the same slot as none at all. */
     if (slot->count || node || !option->fallback)
         return fill_list(option, schema, slot, node, field, err);
@@ -218,11 +248,12 @@ static void clear_section(const struct section *section, char *object) {
         struct list list = {NULL, 0};
 
         if (!option->section && option->kind->number) continue;
-        if (!option->list && option->section) {
+        if (!option->list && option->section && !option->pointer) {
             clear_section(option->section, field);
             continue;
         }
         memcpy(&list, field, option->list ? sizeof list : sizeof list.items);
+        if (option->pointer) list.count = list.items != NULL;
         for (size_t k = 0; k < list.count; k++) {
             if (option->section)
                 clear_section(option->section, (char *)list.items + k * option->section->size);

@@ -6,11 +6,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/ascii.h"
 #include "server/config/check.h"
 #include "server/config/load.h"
 
 /* No configuration is larger; a file that is was named by mistake. */
-#define TEXT_MAX ((size_t)1024 * 1024)
+#define TEXT_MAX ((size_t)16 * 1024 * 1024)
 
 static unsigned usable_cpus(void) {
     cpu_set_t set;
@@ -42,6 +43,8 @@ static void fill_route(const struct config *config, struct config_route *route) 
 
     route->subtree = end[-1] == '*';
     if (route->subtree) end[-1] = '\0';
+    for (size_t i = 0; i < route->hosts.count; i++)
+        for (char *c = route->hosts.items[i]; *c; c++) *c = ascii_lower(*c);
     route->upstream_index = UPSTREAM_NONE;
     for (size_t i = 0; i < config->upstream_count; i++)
         if (strcmp(config->upstreams[i].name, route->upstream) == 0) route->upstream_index = i;
@@ -91,7 +94,7 @@ int read_config(struct span text, const char *source, struct problems *problems,
 
     if (span_starts_with(text, SPAN_LITERAL("\xef\xbb\xbf"))) text = span_from(text, 3);
     if (text.len > TEXT_MAX) {
-        problem_add(problems, 0, 0, NULL, "is larger than 1 MiB; name the configuration file");
+        problem_add(problems, 0, 0, NULL, "is larger than 16 MiB; name the configuration file");
     } else {
         tree_parse(text, problems, &tree);
         check_tree(&tree, problems);

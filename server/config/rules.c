@@ -116,117 +116,6 @@ void rules_upstream(struct problems *problems, const struct record *upstream) {
                    "leave tls out");
 }
 
-/* --- routes ---------------------------------------------------------------------------------- */
-
-static void rule_respond(struct problems *problems, const struct record *route) {
-    const struct node *upstream = record_given(route, "upstream");
-    bool respond = record_given(route, "respond");
-
-    if (upstream && respond)
-        PROBLEM_AT(problems, upstream, "upstream",
-                   "contradicts respond: a request is answered in one place; keep one of them");
-    if (!upstream && !respond)
-        PROBLEM_AT(problems, route->node, "respond",
-                   "missing, and upstream too, so nothing would answer; give one of them");
-}
-
-/* Verdicts are given on every method. */
-static bool takes_any(const struct node *respond) {
-    return respond && (span_equal_text(respond->text, "verdict") ||
-                       span_equal_text(respond->text, "forward_auth"));
-}
-
-/* The routes of the request that is asked about judge it, and nothing else does. */
-static void rule_forward_auth(struct problems *problems, const struct record *route) {
-    const struct node *respond = record_sound(route, "respond");
-    const struct node *require = record_given(route, "require");
-
-    if (!respond || !require || !span_equal_text(respond->text, "forward_auth")) return;
-    PROBLEM_AT(
-        problems, require, "require",
-        "has no meaning with forward_auth: the route of the request that is asked about says "
-        "what it needs; leave it out");
-}
-
-static void rule_methods(struct problems *problems, const struct record *route) {
-    const struct node *methods = record_sound(route, "methods");
-    const struct node *respond = record_sound(route, "respond");
-
-    if (!methods || !respond || record_given(route, "upstream") || takes_any(respond)) return;
-    for (const struct node *m = methods->first; m; m = m->next)
-        if (m->sound && !span_equal_text(m->text, "GET") && !span_equal_text(m->text, "HEAD"))
-            PROBLEM_AT(problems, m, "methods",
-                       "%.*s is nothing that %.*s answers; write GET, HEAD or both",
-                       SPAN_PRINTF(m->text), SPAN_PRINTF(respond->text));
-}
-
-/* What would never take effect was meant for another route, or upstream was forgotten. */
-static void rule_forwarding(struct problems *problems, const struct record *route, const char *key,
-                            const char *off) {
-    const struct node *node = record_sound(route, key);
-    if (node && !span_equal_text(node->text, off))
-        PROBLEM_AT(problems, node, key,
-                   "given without upstream, and what respond answers is not forwarded; give "
-                   "upstream, or leave it out");
-}
-
-/* "/orders" is the start of "/orders", "/orders/" and all below it, and not of "/orders2". */
-static void rule_strip(struct problems *problems, const struct record *route) {
-    const struct node *path = record_sound(route, "path");
-    const struct node *prefix = record_sound(route, "strip_prefix");
-
-    if (!path || !prefix ||
-        (span_starts_with(path->text, prefix->text) &&
-         (path->text.len == prefix->text.len || path->text.ptr[prefix->text.len] == '/')))
-        return;
-    PROBLEM_AT(problems, prefix, "strip_prefix",
-               "%.*s is not what the path %.*s starts with; write its first segments, without the "
-               "slash behind them",
-               SPAN_PRINTF(prefix->text), SPAN_PRINTF(path->text));
-}
-
-void rules_route(struct problems *problems, const struct record *route) {
-    rule_respond(problems, route);
-    rule_forward_auth(problems, route);
-    rule_methods(problems, route);
-    if (record_given(route, "upstream")) {
-        rule_strip(problems, route);
-        return;
-    }
-    if (!record_given(route, "respond")) return;
-    rule_forwarding(problems, route, "strip_prefix", "");
-    rule_forwarding(problems, route, "add_prefix", "");
-    rule_forwarding(problems, route, "forward_token", "false");
-    rule_forwarding(problems, route, "close_at_expiry", "true");
-}
-
-/* Does the route take the method? Where it lists none, an upstream takes all. */
-static bool takes(const struct record *route, struct span method) {
-    const struct node *methods = record_sound(route, "methods");
-
-    if (!methods || !methods->first)
-        return record_given(route, "upstream") || takes_any(record_sound(route, "respond")) ||
-               span_equal_text(method, "GET") || span_equal_text(method, "HEAD");
-    for (const struct node *m = methods->first; m; m = m->next)
-        if (m->sound && span_equal(m->text, method)) return true;
-    return false;
-}
-
-/* Is there a method that both routes take? Two that list none share GET. */
-static bool share_method(const struct record *a, const struct record *b) {
-    const struct node *methods = record_sound(a, "methods");
-    const struct record *other = b;
-
-    if (!methods || !methods->first) {
-        methods = record_sound(b, "methods");
-        other = a;
-    }
-    if (!methods || !methods->first) return true;
-    for (const struct node *m = methods->first; m; m = m->next)
-        if (m->sound && takes(other, m->text)) return true;
-    return false;
-}
-
 /* --- sections against each other ------------------------------------------------------------- */
 
 #define NAMES_SHOWN 20
@@ -341,6 +230,7 @@ static void rule_asking(struct problems *problems, const struct record *root) {
 
 void rules_root(struct problems *problems, const struct record *root) {
     rule_upstreams(problems, root);
+    rules_routes(problems, root);
     rule_asking(problems, root);
     rule_assertion(problems, root);
     rule_admin(problems, root);
@@ -382,6 +272,24 @@ bool rules_unlike_upstream(struct problems *problems, const struct record *earli
     return true;
 }
 
+bool rules_unlike_role(struct problems *problems, const struct record *earlier,
+                       const struct record *later) {
+    const struct node *node = same(earlier, later, "name");
+    if (!node) return false;
+    PROBLEM_AT(problems, node, "name", "already given in line %u; keep one role of that name",
+               record_given(earlier, "name")->line);
+    return true;
+}
+
+bool rules_unlike_resource(struct problems *problems, const struct record *earlier,
+                           const struct record *later) {
+    const struct node *node = same(earlier, later, "resource");
+    if (!node) return false;
+    PROBLEM_AT(problems, node, "resource", "already given in line %u; keep one",
+               record_given(earlier, "resource")->line);
+    return true;
+}
+
 bool rules_unlike_identity(struct problems *problems, const struct record *earlier,
                            const struct record *later) {
     const struct node *a = record_sound(earlier, "header"), *b = record_sound(later, "header");
@@ -392,16 +300,28 @@ bool rules_unlike_identity(struct problems *problems, const struct record *earli
     return true;
 }
 
-bool rules_unlike_route(struct problems *problems, const struct record *earlier,
-                        const struct record *later) {
-    const struct node *node = same(earlier, later, "path");
-    const struct node *before = record_given(earlier, "methods");
-    const struct node *now = record_given(later, "methods");
+/* --- likeness -------------------------------------------------------------------------------- */
 
-    if (!node || (before && !before->sound) || (now && !now->sound)) return false;
-    if (!share_method(earlier, later)) return false;
-    PROBLEM_AT(problems, node, "path",
-               "the route in line %u has this path and method already; keep one",
-               record_given(earlier, "path")->line);
-    return true;
+static uint64_t hash_of(const struct record *record, const char *key) {
+    const struct node *node = record_sound(record, key);
+    uint64_t hash = 0xcbf29ce484222325;
+    for (size_t i = 0; node && i < node->text.len; i++)
+        hash = (hash ^ (unsigned char)node->text.ptr[i]) * 0x100000001b3;
+    return hash;
+}
+
+uint64_t rules_like_issuer(const struct record *record) {
+    return hash_of(record, "issuer");
+}
+
+uint64_t rules_like_upstream(const struct record *record) {
+    return hash_of(record, "name");
+}
+
+uint64_t rules_like_role(const struct record *record) {
+    return hash_of(record, "name");
+}
+
+uint64_t rules_like_resource(const struct record *record) {
+    return hash_of(record, "resource");
 }

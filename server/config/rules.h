@@ -7,6 +7,7 @@
 #define SERVER_CONFIG_RULES_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct problems;
 struct record;
@@ -27,9 +28,23 @@ void rules_upstream(struct problems *problems, const struct record *upstream);
 
 /*
  * One of respond and upstream, only methods that respond answers, nothing about forwarding where
- * nothing is forwarded, and a prefix to strip that the path starts with.
+ * nothing is forwarded, a prefix to strip that the path starts with, requirements that require
+ * something and name captures of the path.
  */
 void rules_route(struct problems *problems, const struct record *route);
+
+/* Something that the claim must be. */
+void rules_claim(struct problems *problems, const struct record *claim);
+
+/* Origins where preflights are answered. */
+void rules_cors(struct problems *problems, const struct record *cors);
+
+/*
+ * Between routes and what they name: issuers are configured ones, no path is one that resources
+ * are described at, and no subtree is taken up by more specific routes as a whole. Called by
+ * rules_root().
+ */
+void rules_routes(struct problems *problems, const struct record *root);
 
 /*
  * Between sections: upstreams that routes name exist, the assertion and each identity header are
@@ -55,8 +70,23 @@ bool rules_unlike_upstream(struct problems *problems, const struct record *earli
 bool rules_unlike_identity(struct problems *problems, const struct record *earlier,
                            const struct record *later);
 
-/* The same path with a method that both take. */
+/* The same name. */
+bool rules_unlike_role(struct problems *problems, const struct record *earlier,
+                       const struct record *later);
+
+/* The same URL. */
+bool rules_unlike_resource(struct problems *problems, const struct record *earlier,
+                           const struct record *later);
+
+/* The same path, whatever its captures are called, with a host and a method that both take. */
 bool rules_unlike_route(struct problems *problems, const struct record *earlier,
                         const struct record *later);
+
+/* The same number for any two records that the rule above would report. */
+uint64_t rules_like_issuer(const struct record *record);
+uint64_t rules_like_upstream(const struct record *record);
+uint64_t rules_like_role(const struct record *record);
+uint64_t rules_like_resource(const struct record *record);
+uint64_t rules_like_route(const struct record *record);
 
 #endif

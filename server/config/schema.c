@@ -18,7 +18,12 @@ LIST_OF(struct config, listen, listen_count);
 LIST_OF(struct config, issuers, issuer_count);
 LIST_OF(struct config, upstreams, upstream_count);
 LIST_OF(struct config, identity_headers, identity_header_count);
+LIST_OF(struct config, roles, role_count);
+LIST_OF(struct config, resources, resource_count);
 LIST_OF(struct config, routes, route_count);
+LIST_OF(struct config_requirement, claims, claim_count);
+LIST_OF(struct config_requirement, all_of, all_of_count);
+LIST_OF(struct config_requirement, any_of, any_of_count);
 
 static const struct choice booleans[] = {{"true", true}, {"false", false}, {NULL, 0}};
 static const struct choice token_types[] = {
@@ -32,6 +37,10 @@ static const struct choice balances[] = {{"round_robin", BALANCE_ROUND_ROBIN},
                                          {"least_connections", BALANCE_LEAST_CONNECTIONS},
                                          {NULL, 0}};
 static const struct choice hosts[] = {{"client", HOST_CLIENT}, {"target", HOST_TARGET}, {NULL, 0}};
+static const struct choice presents[] = {{"true", PRESENT_YES}, {"false", PRESENT_NO}, {NULL, 0}};
+static const struct choice preflights[] = {
+    {"judge", PREFLIGHT_JUDGE}, {"pass", PREFLIGHT_PASS}, {"answer", PREFLIGHT_ANSWER}, {NULL, 0}};
+static const struct choice modes[] = {{"enforce", false}, {"report", true}, {NULL, 0}};
 static const struct choice anonymous[] = {{"deny", false}, {"allow", true}, {NULL, 0}};
 static const struct choice log_formats[] = {
     {"json", LOG_FORMAT_JSON}, {"text", LOG_FORMAT_TEXT}, {NULL, 0}};
@@ -174,7 +183,8 @@ static const struct option issuer_options[] = {
      .help = "Claims that hold roles; a dot leads into an object."},
 };
 static const struct section issuers = {SECTION(issuer_options, struct config_issuer),
-                                       .rules = rules_issuer, .unlike = rules_unlike_issuer};
+                                       .rules = rules_issuer, .unlike = rules_unlike_issuer,
+                                       .likeness = rules_like_issuer};
 
 static const struct option upstream_tls_options[] = {
     {OPTION(struct config_upstream_tls, ca_file, file), .fallback = "",
@@ -263,7 +273,8 @@ static const struct option upstream_options[] = {
      .help = "Send a signed assertion about the caller; see assertion below."},
 };
 static const struct section upstreams = {SECTION(upstream_options, struct config_upstream),
-                                         .rules = rules_upstream, .unlike = rules_unlike_upstream};
+                                         .rules = rules_upstream, .unlike = rules_unlike_upstream,
+                                         .likeness = rules_like_upstream};
 
 static const struct option identity_header_options[] = {
     {OPTION(struct config_identity_header, header, header), .required = true,
@@ -289,15 +300,123 @@ static const struct option assertion_options[] = {
 };
 static const struct section assertion = {SECTION(assertion_options, struct config_assertion)};
 
-static const struct option require_options[] = {
-    {OPTION(struct config_route, scopes, scope), .list = true, .may_be_empty = true,
-     .fallback = "[]", .help = "The token must carry all of these."},
+static const struct option claim_options[] = {
+    {OPTION(struct config_claim, name, name), .required = true, .sample = "department",
+     .help = "The claim; a dot leads into an object."},
+    {OPTION(struct config_claim, equals, value), .fallback = "", .sample = "sales",
+     .help = "It is this: a text, a number, true or false, of just that type. \"{tenant}\" stands\n"
+             "for what the path has in the place of {tenant}."},
+    {OPTION(struct config_claim, one_of, value), .list = true, .fallback = "[]",
+     .help = "It is one of these."},
+    {OPTION(struct config_claim, contains, value), .fallback = "",
+     .help = "It is a list that has this, or a text that has it as a word."},
+    {OPTION(struct config_claim, present, choice), .choices = presents, .fallback = "",
+     .help = "true: the token has it. false: it has not."},
+    {OPTION(struct config_claim, at_least, number), .fallback = "",
+     .help = "It is a number, and not less."},
+    {OPTION(struct config_claim, at_most, number), .fallback = "",
+     .help = "It is a number, and not more."},
 };
-static const struct section require = {SECTION(require_options, struct config_route)};
+static const struct section claims = {SECTION(claim_options, struct config_claim),
+                                      .rules = rules_claim};
+
+/* Requirements within requirements: the table names itself. */
+static const struct section requirement;
+static const struct option requirement_options[] = {
+    {OPTION(struct config_requirement, scopes, scope), .list = true, .may_be_empty = true,
+     .fallback = "[]", .help = "The token must carry all of these."},
+    {OPTION(struct config_requirement, any_scopes, scope), .list = true, .fallback = "[]",
+     .help = "The token must carry one of these."},
+    {OPTION(struct config_requirement, roles, name), .list = true, .fallback = "[]",
+     .help = "The caller must have all of these roles."},
+    {OPTION(struct config_requirement, any_roles, name), .list = true, .fallback = "[]",
+     .help = "The caller must have one of these roles."},
+    {.key = "claims",
+     .section = &claims,
+     .list = true,
+     FIELD(struct config_requirement, claims),
+     .sample = "[{name: department, equals: sales}]",
+     .help = "What claims of the token must be. With the name, one or more of: equals, one_of,\n"
+             "contains, present, at_least, at_most. \"{tenant}\" as a value stands for what the\n"
+             "path has in the place of {tenant}."},
+    {OPTION(struct config_requirement, issuers, issuer), .list = true, .fallback = "[]",
+     .help = "The token must come from one of these issuers."},
+    {OPTION(struct config_requirement, max_token_age, duration), .min = "0", .max = "3650d",
+     .fallback = "0",
+     .help = "The token must not have been issued longer ago (iat). 0 = no limit."},
+    {OPTION(struct config_requirement, acr, scope), .list = true, .fallback = "[]",
+     .help = "How the user logged in must be one of these (acr claim); others are asked to log in\n"
+             "so (RFC 9470)."},
+    {OPTION(struct config_requirement, max_auth_age, duration), .min = "0", .max = "3650d",
+     .fallback = "0",
+     .help = "The user must not have logged in longer ago (auth_time claim). 0 = no limit."},
+    {.key = "all_of",
+     .section = &requirement,
+     .list = true,
+     FIELD(struct config_requirement, all_of),
+     .sample = "[{any_scopes: [a, b]}, {any_scopes: [c, d]}]",
+     .help = "Each of these must be met; written like require itself."},
+    {.key = "any_of",
+     .section = &requirement,
+     .list = true,
+     FIELD(struct config_requirement, any_of),
+     .sample = "[{scopes: [orders:admin]}, {roles: [OPERATOR]}]",
+     .help = "One of these must be met."},
+    {.key = "not",
+     .section = &requirement,
+     .pointer = true,
+     FIELD(struct config_requirement, not ),
+     .sample = "{claims: [{name: suspended, equals: true}]}",
+     .help = "This must not be met."},
+};
+static const struct section requirement = {SECTION(requirement_options, struct config_requirement)};
+
+static const struct option cors_options[] = {
+    {OPTION(struct config_cors, preflight, choice), .choices = preflights, .fallback = "judge",
+     .help =
+         "What a browser's preflight gets, which never carries a token. judge: it needs one as\n"
+         "every request. pass: the upstream answers it. answer: it is answered here, by origins."},
+    {OPTION(struct config_cors, origins, origin), .list = true, .fallback = "[]",
+     .help = "Scripts from here may call this route and read the answers."},
+    {OPTION(struct config_cors, headers, field), .list = true,
+     .fallback = "[Authorization, Content-Type]", .help = "Headers that they may send."},
+    {OPTION(struct config_cors, max_age, duration), .min = "0", .max = "1d", .fallback = "10m",
+     .help = "How long browsers may remember that."},
+};
+static const struct section cors = {SECTION(cors_options, struct config_cors), .rules = rules_cors};
+
+static const struct option role_options[] = {
+    {OPTION(struct config_role, name, name), .required = true, .sample = "OPERATOR",
+     .help = "What requirements call it, and what the role claims of tokens do."},
+    {OPTION(struct config_role, scopes, scope), .list = true, .required = true,
+     .sample = "[orders:read, orders:write]", .help = "What it stands for."},
+};
+static const struct section roles = {SECTION(role_options, struct config_role),
+                                     .unlike = rules_unlike_role, .likeness = rules_like_role};
+
+static const struct option resource_options[] = {
+    {OPTION(struct config_resource, resource, resource), .required = true,
+     .sample = "https://api.example.com/orders",
+     .help = "The URL that clients use. Routes whose path starts with its path belong to it."},
+    {OPTION(struct config_resource, name, text), .fallback = "", .help = "What people call it."},
+    {OPTION(struct config_resource, documentation, url), .fallback = "",
+     .help = "Where people read about it."},
+    {OPTION(struct config_resource, scopes, scope), .list = true, .may_be_empty = true,
+     .fallback = "[]", .help = "Scopes that clients may ask for."},
+    {OPTION(struct config_resource, authorization_servers, issuer), .list = true, .fallback = "[]",
+     .help = "Where clients get tokens. Left out: every issuer."},
+};
+static const struct section resources = {SECTION(resource_options, struct config_resource),
+                                         .unlike = rules_unlike_resource,
+                                         .likeness = rules_like_resource};
 
 static const struct option route_options[] = {
     {OPTION(struct config_route, path, path), .required = true, .sample = "/",
-     .help = "This path alone; with /* at its end, every path that starts so."},
+     .help = "This path alone; with /* at its end, every path that starts so. A segment {NAME}\n"
+             "stands for any one segment."},
+    {OPTION(struct config_route, hosts, vhost), .list = true, .fallback = "[]",
+     .help = "Only for these hosts, such as api.example.com or *.example.com. Left out: all.\n"
+             "A route for the host goes before one for all."},
     {OPTION(struct config_route, methods, method), .list = true, .may_be_empty = true,
      .fallback = "[]",
      .help = "Empty: GET and HEAD for identity and profile, every method for the others."},
@@ -322,10 +441,24 @@ static const struct option route_options[] = {
      .sample = "allow",
      .help =
          "allow or deny (the default) requests without a token. A bad token is always refused."},
-    {.key = "require", .section = &require, .help = "What a token must carry."},
+    {.key = "mode",
+     .kind = &kind_choice,
+     FIELD(struct config_route, report_only),
+     .choices = modes,
+     .fallback = "enforce",
+     .help = "report: a valid token that lacks what is required is let through, and logged."},
+    {.key = "cors",
+     .section = &cors,
+     FIELD(struct config_route, cors),
+     .help = "Scripts of web pages from elsewhere."},
+    {.key = "require",
+     .section = &requirement,
+     FIELD(struct config_route, require),
+     .help = "What a token must have: all that is given here."},
 };
 static const struct section routes = {SECTION(route_options, struct config_route),
-                                      .rules = rules_route, .unlike = rules_unlike_route};
+                                      .rules = rules_route, .unlike = rules_unlike_route,
+                                      .likeness = rules_like_route};
 
 static const struct option log_options[] = {
     {OPTION(struct config_log, format, choice), .choices = log_formats, .fallback = "json",
@@ -398,6 +531,20 @@ static const struct option root_options[] = {
      .section = &assertion,
      FIELD(struct config, assertion),
      .help = "A signed JWT about the caller, for upstreams with assertion: true."},
+    {.key = "roles",
+     .section = &roles,
+     .list = true,
+     .may_be_empty = true,
+     FIELD(struct config, roles),
+     .help = "Names for bundles of scopes. Whoever has the role, by a role claim, has its scopes;\n"
+             "and whoever has all of its scopes has the role."},
+    {.key = "resources",
+     .section = &resources,
+     .list = true,
+     .may_be_empty = true,
+     FIELD(struct config, resources),
+     .help = "What clients that know nothing can find out, in\n"
+             "/.well-known/oauth-protected-resource (RFC 9728)."},
     {.key = "routes",
      .section = &routes,
      .list = true,

@@ -17,6 +17,7 @@ struct option {
     const struct kind *kind;       /* what a value is, or each of a list; NULL for a section */
     const struct section *section; /* the value is a section, or a list of entries of it */
     bool list;
+    bool pointer;      /* of a section: its struct is allocated where it is given, else NULL */
     bool may_be_empty; /* of a list */
     bool required;
     size_t offset; /* of the field in the struct that the section fills */
@@ -24,9 +25,11 @@ struct option {
     const char *min, *max;
     const struct choice *choices;
     const char *fallback; /* used where the option is absent; YAML where it is a list */
-    const char *sample;   /* the value in the example file; NULL: the fallback, commented out */
-    const char *more;     /* further entries in the example file */
-    const char *help;     /* one or more lines */
+    /* The value in the example file; NULL: the fallback, commented out. A section with a sample is
+     * shown by it alone, commented out. */
+    const char *sample;
+    const char *more; /* further entries in the example file */
+    const char *help; /* one or more lines */
 };
 
 struct section {
@@ -35,13 +38,17 @@ struct section {
     size_t size; /* of the struct that one entry of a list fills */
     /* Rules between the keys of one entry; may be NULL. */
     void (*rules)(struct problems *problems, const struct record *record);
-    /* Report it where two entries of a list may not stand side by side, and return true. */
+    /* Report it where two entries of a list may not stand side by side, and return true; NULL: any
+     * may. */
     bool (*unlike)(struct problems *problems, const struct record *earlier,
                    const struct record *later);
+    /* A number that is the same for any two entries that unlike would report, so that thousands of
+     * them need not all be compared; NULL: 0 for all. */
+    uint64_t (*likeness)(const struct record *record);
 };
 
 #define SECTION_OPTIONS_MAX 24
-#define LIST_ENTRIES_MAX 4096
+#define LIST_ENTRIES_MAX 65536
 
 extern const struct section section_root;
 

@@ -12,6 +12,8 @@
 #include "common/url.h"
 #include "server/config/algorithm.h"
 #include "server/config/identity_header.h"
+#include "server/config/json_value.h"
+#include "server/config/pattern.h"
 #include "server/config/schema.h"
 #include "server/config/upstream_target.h"
 
@@ -249,29 +251,8 @@ TEXT_KIND(proxies) {
     return 0;
 }
 
-/*
- * Requests are matched in normal form: a path that no request can have in that form would be a rule
- * that silently never applies.
- */
 TEXT_KIND(path) {
-    if (!span_starts_with(text, SPAN_LITERAL("/")))
-        return err_set(why, ERR_SYNTAX, "does not start with '/'");
-    for (size_t i = 0; i < text.len; i++) {
-        if ((unsigned char)text.ptr[i] >= 0x7f)
-            return err_set(why, ERR_SYNTAX, "holds a byte that is not ASCII");
-        if (strchr("#?%\\", text.ptr[i]))
-            return err_set(why, ERR_SYNTAX, "holds '%c', which no normal path does", text.ptr[i]);
-        if (text.ptr[i] == '*' && (i + 1 < text.len || text.ptr[i - 1] != '/'))
-            return err_set(why, ERR_SYNTAX, "has a '*' that is not a last segment of its own");
-    }
-
-    struct span rest = span_from(text, 1), segment;
-    while (span_next(&rest, '/', &segment)) {
-        if (segment.len == 0) return err_set(why, ERR_SYNTAX, "holds '//'");
-        if (span_equal_text(segment, ".") || span_equal_text(segment, ".."))
-            return err_set(why, ERR_SYNTAX, "holds a '%.*s' segment", SPAN_PRINTF(segment));
-    }
-    return 0;
+    return pattern_check_path(text, why);
 }
 
 /* It is written into request lines, where a space or an escape would make another request of it. */
@@ -369,6 +350,45 @@ TEXT_KIND(scope) {
     return 0;
 }
 
+TEXT_KIND(vhost) {
+    return pattern_check_host(text, why);
+}
+
+TEXT_KIND(number) {
+    return json_value_is_number(text) ? 0 : err_set(why, ERR_SYNTAX, "is no number");
+}
+
+/* scheme "://" host, as browsers write it (RFC 6454 section 6.1). */
+TEXT_KIND(origin) {
+    struct url parts;
+    int r = url_parse(text, &parts, why);
+    if (r < 0) return r;
+    if (parts.rest.len) return err_set(why, ERR_SYNTAX, "has text behind host and port");
+    for (size_t i = 0; i < text.len; i++)
+        if (strchr(UPPERCASE, text.ptr[i]))
+            return err_set(why, ERR_SYNTAX, "holds capital letters, and no browser sends any");
+    return 0;
+}
+
+TEXT_KIND(field) {
+    return ascii_is_token(text) ? 0 : err_set(why, ERR_SYNTAX, "is no field name");
+}
+
+/* The identifier of a protected resource (RFC 9728 section 1.2). */
+TEXT_KIND(resource) {
+    struct url parts;
+    int r = url_parse(text, &parts, why);
+    if (r < 0) return r;
+    if (span_find(parts.rest, '?') < parts.rest.len)
+        return err_set(why, ERR_SYNTAX, "must not have a query ('?')");
+    if (parts.rest.len == 0) return 0;
+    for (size_t i = 0; i < text.len; i++)
+        if (strchr("*{}", text.ptr[i]))
+            return err_set(why, ERR_SYNTAX, "holds '%c'; it is one URL, not a pattern",
+                           text.ptr[i]);
+    return pattern_check_path(parts.rest, why);
+}
+
 const struct kind kind_text = {"a text", false, NULL};
 const struct kind kind_name = {"a text that is not empty", false, name};
 const struct kind kind_choice = {"one of", true, choice};
@@ -383,8 +403,8 @@ const struct kind kind_file = {"the path of a file that this program may read", 
 const struct kind kind_directory = {"an absolute path such as /var/lib/bearerd", false, directory};
 const struct kind kind_address = {"HOST:PORT, [IPV6]:PORT, unix:/PATH or systemd:NAME", false,
                                   address};
-const struct kind kind_path = {"a normal path such as /orders, or /orders/* for all below it",
-                               false, path};
+const struct kind kind_path = {
+    "a normal path such as /orders, /orders/* for all below it, or /orders/{id}", false, path};
 const struct kind kind_method = {"a method such as GET", false, method};
 const struct kind kind_scope = {"a scope such as orders:read (RFC 6749 section 3.3)", false, scope};
 const struct kind kind_algorithm = {"one of: " ALGORITHM_NAMES, true, algorithm};
@@ -402,3 +422,12 @@ const struct kind kind_prefix = {"a normal path without a slash at its end, such
 const struct kind kind_header = {"a field name such as X-Auth-User", false, header};
 const struct kind kind_identity = {"user, subject, issuer, scopes, roles or claim:NAME", false,
                                    identity};
+const struct kind kind_vhost = {"a host without port such as api.example.com, or *.example.com",
+                                false, vhost};
+const struct kind kind_value = {
+    "a text, a number, true, false, or a capture of the path such as \"{tenant}\"", false, NULL};
+const struct kind kind_number = {"a number such as 5", false, number};
+const struct kind kind_origin = {"an origin such as https://app.example.com", false, origin};
+const struct kind kind_field = {"a field name such as Content-Type", false, field};
+const struct kind kind_resource = {
+    "the URL that clients use, such as https://api.example.com/orders", false, resource};

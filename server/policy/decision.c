@@ -15,7 +15,7 @@ struct decision authorize(const struct config_route *route, const struct princip
     }
 
     const char *lacking = first_lacking(&principal_issuer(principal)->scopes, principal);
-    if (!lacking) lacking = first_lacking(&route->scopes, principal);
+    if (!lacking) lacking = first_lacking(&route->require.scopes, principal);
     if (lacking)
         refuse(refusal, REASON_SCOPE_MISSING, "the token lacks the scope '%.100s'", lacking);
     decision.allowed = !lacking;
@@ -34,7 +34,7 @@ void decision_add_scopes(const struct config_route *route, const struct principa
 
     for (size_t i = 0; i < base->count; i++)
         buf_addf(out, "%s%s", out->len ? " " : "", base->items[i]);
-    for (size_t i = 0; i < route->scopes.count; i++)
-        if (!has_text(base, route->scopes.items[i]))
-            buf_addf(out, "%s%s", out->len ? " " : "", route->scopes.items[i]);
+    for (size_t i = 0; i < route->require.scopes.count; i++)
+        if (!has_text(base, route->require.scopes.items[i]))
+            buf_addf(out, "%s%s", out->len ? " " : "", route->require.scopes.items[i]);
 }

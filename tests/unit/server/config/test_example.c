@@ -42,8 +42,8 @@ static char *describe(struct config *config) {
         issuer->token_type, issuer->scopes.count, issuer->user_claims.count,
         issuer->scope_claims.count, issuer->role_claims.count, config->routes[0].path,
         config->routes[0].methods.count, config->routes[0].respond, config->routes[0].anonymous,
-        config->routes[0].scopes.count, config->routes[1].path, config->routes[1].methods.count,
-        config->routes[1].respond, config->routes[1].anonymous, config->routes[1].scopes.count,
+        config->routes[0].require.scopes.count, config->routes[1].path, config->routes[1].methods.count,
+        config->routes[1].respond, config->routes[1].anonymous, config->routes[1].require.scopes.count,
         config->log.format, config->log.level, config->log.access, config->admin_address,
         config->trusted_proxies.count, config->token_cache_entries,
         config->identity_headers[0].header, config->identity_headers[0].value,
@@ -73,7 +73,7 @@ static char *describe_upstream(struct config *config) {
         upstream->health.max_fails, upstream->health.retry_after, upstream->health.path,
         upstream->health.interval, upstream->health.timeout, upstream->health.unhealthy_after,
         upstream->health.healthy_after, upstream->assertion, route->path, route->upstream,
-        route->methods.count, route->methods.items[0], route->scopes.items[0]);
+        route->methods.count, route->methods.items[0], route->require.scopes.items[0]);
     config_unref(config);
     return text;
 }

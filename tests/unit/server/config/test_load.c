@@ -233,14 +233,14 @@ TEST(without_routes_there_are_the_two_of_the_service) {
     expect_strings(&config->routes[0].methods, "");
     ck_assert_int_eq(config->routes[0].respond, RESPOND_IDENTITY);
     ck_assert(config->routes[0].anonymous);
-    expect_strings(&config->routes[0].scopes, "");
+    expect_strings(&config->routes[0].require.scopes, "");
 
     ck_assert_str_eq(config->routes[1].path, "/profile/");
     ck_assert(!config->routes[1].subtree);
     expect_strings(&config->routes[1].methods, "");
     ck_assert_int_eq(config->routes[1].respond, RESPOND_PROFILE);
     ck_assert(!config->routes[1].anonymous);
-    expect_strings(&config->routes[1].scopes, "profile");
+    expect_strings(&config->routes[1].require.scopes, "profile");
     config_unref(config);
 }
 
@@ -330,7 +330,7 @@ TEST(every_option_can_be_set) {
     expect_strings(&config->routes[0].methods, "GET,HEAD");
     ck_assert_int_eq(config->routes[0].respond, RESPOND_PROFILE);
     ck_assert(config->routes[0].anonymous);
-    expect_strings(&config->routes[0].scopes, "m,n");
+    expect_strings(&config->routes[0].require.scopes, "m,n");
     ck_assert_int_eq(config->log.format, LOG_FORMAT_TEXT);
     ck_assert_int_eq(config->log.level, LOG_ERROR);
     ck_assert(!config->log.access);
@@ -360,7 +360,7 @@ TEST(blank_values_and_empty_sections_mean_the_default) {
     ck_assert_uint_eq(config->limits.header, 32 * 1024);
     ck_assert_int_eq(config->fetch.timeout, 10000);
     ck_assert_str_eq(config->issuers[0].discovery, "https://idp/.well-known/openid-configuration");
-    ck_assert_uint_eq(config->routes[0].scopes.count, 0);
+    ck_assert_uint_eq(config->routes[0].require.scopes.count, 0);
     ck_assert_uint_eq(config->token_cache_entries, 65536);
     ck_assert_int_eq(config->upstreams[0].timeouts.connect, 5000);
     ck_assert_str_eq(config->upstreams[0].health.path, "");

@@ -131,7 +131,7 @@ TEST(a_text_of_more_than_one_mebibyte_is_refused) {
     memcpy(text, ISSUER, sizeof ISSUER - 1);
     config_unref(parse_good((struct span){text, sizeof text - 1}));
     expect_report((struct span){text, sizeof text},
-                  "f: is larger than 1 MiB; name the configuration file\n");
+                  "f: is larger than 16 MiB; name the configuration file\n");
 }
 
 /* Load the file and compare its report, printed under the name "f". */
@@ -174,7 +174,7 @@ TEST(files_are_loaded_under_their_names) {
 
 TEST(a_file_that_is_too_large_is_not_read_to_its_end) {
     ck_assert_ptr_null(
-        load("/dev/zero", ERR_SYNTAX, "f: is larger than 1 MiB; name the configuration file\n"));
+        load("/dev/zero", ERR_SYNTAX, "f: is larger than 16 MiB; name the configuration file\n"));
 }
 
 TEST(nothing_but_the_report_is_printed) {

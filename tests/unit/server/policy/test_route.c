@@ -25,7 +25,7 @@ static const char *found(const struct config *config, const char *method, const 
     case ROUTE_FOUND:
         break;
     }
-    return route->scopes.items[0];
+    return route->require.scopes.items[0];
 }
 
 struct row {
