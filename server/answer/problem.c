@@ -1,5 +1,9 @@
 #include "server/answer/problem.h"
 
+#include <inttypes.h>
+
+#include "server/answer/cors.h"
+
 #define RETRY_AFTER_S 5
 
 /* How each class of refusal is told (RFC 6750 section 3.1). */
@@ -15,6 +19,7 @@ static const struct {
     [CLASS_INVALID_REQUEST] = {400, "invalid_request", true, true, false, 0},
     [CLASS_INVALID_TOKEN] = {401, "invalid_token", true, true, false, 0},
     [CLASS_INSUFFICIENT_SCOPE] = {403, "insufficient_scope", true, true, false, 0},
+    [CLASS_STEP_UP] = {401, "insufficient_user_authentication", true, true, false, 0},
     [CLASS_UNAVAILABLE] = {503, "temporarily_unavailable", false, false, false, RETRY_AFTER_S},
     [CLASS_BAD_REQUEST] = {400, "bad_request", false, false, true, 0},
     [CLASS_TOO_LARGE] = {431, "too_large", false, false, true, 0},
@@ -51,17 +56,25 @@ static void add_description(struct buf *out, const char *text) {
     }
 }
 
+static void add_parameter(struct buf *out, const char *name, struct span value) {
+    if (!value.ptr) return;
+    buf_addf(out, ", %s=", name);
+    add_quoted(out, value);
+}
+
 static void add_challenge(struct buf *out, const struct problem_context *context, const char *error,
                           const char *description) {
     buf_add_text(out, "Bearer realm=");
     add_quoted(out, span_of(context->realm));
-    if (!error) return;
-    buf_addf(out, ", error=\"%s\", error_description=\"", error);
-    add_description(out, description);
-    buf_add_char(out, '"');
-    if (!context->scope.ptr) return;
-    buf_add_text(out, ", scope=");
-    add_quoted(out, context->scope);
+    if (error) {
+        buf_addf(out, ", error=\"%s\", error_description=\"", error);
+        add_description(out, description);
+        buf_add_char(out, '"');
+        add_parameter(out, "scope", context->scope);
+        add_parameter(out, "acr_values", context->acr_values);
+        if (context->max_age) buf_addf(out, ", max_age=\"%" PRId64 "\"", context->max_age);
+    }
+    add_parameter(out, "resource_metadata", context->resource_metadata);
 }
 
 struct answer problem_answer(const struct refusal *refusal, const struct problem_context *context) {
@@ -72,6 +85,7 @@ struct answer problem_answer(const struct refusal *refusal, const struct problem
         add_challenge(&answer.challenge, context,
                       table[class].challenge_error ? table[class].error : NULL, refusal->text);
     if (context->allow.ptr) buf_add(&answer.allow, context->allow);
+    if (context->origin.ptr) cors_add_lines(context->origin, &answer.headers);
     answer.retry_after_s = table[class].retry_after_s;
     answer.close = table[class].close;
 

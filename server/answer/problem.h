@@ -1,9 +1,11 @@
 /*
- * problem: a refusal as an HTTP answer: status, challenge and body (RFC 6750 section 3, RFC 9110
- * section 11.6.1).
+ * problem: a refusal as an HTTP answer: status, challenge and body (RFC 6750 section 3, RFC 9470
+ * section 3, RFC 9728 section 5.1, RFC 9110 section 11.6.1).
  */
 #ifndef SERVER_ANSWER_PROBLEM_H
 #define SERVER_ANSWER_PROBLEM_H
+
+#include <stdint.h>
 
 #include "server/answer/answer.h"
 #include "server/token/reason.h"
@@ -11,9 +13,13 @@
 /* What a problem tells besides its refusal. Absent spans are left out. */
 struct problem_context {
     const char *realm;
-    struct span scope;      /* for insufficient_scope: the scopes that are needed */
-    struct span allow;      /* for a method that is not allowed */
-    struct span request_id; /* where the request was on its way to an upstream */
+    struct span scope;             /* for insufficient_scope: the scopes that are needed */
+    struct span acr_values;        /* for insufficient_user_authentication: how to log in, */
+    int64_t max_age;               /* and how long ago at most, in seconds; 0 = at any time */
+    struct span resource_metadata; /* URL, for every challenge (RFC 9728 section 5.1) */
+    struct span allow;             /* for a method that is not allowed */
+    struct span origin;            /* of a script that may read the answer */
+    struct span request_id;        /* where the request was on its way to an upstream */
 };
 
 /*

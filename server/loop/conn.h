@@ -36,6 +36,9 @@ struct request {
     struct door_result head; /* then: what the head said */
     bool unread_body;        /* it was answered while its body, if any, may still be on the way */
     struct span method;
+    struct span host;         /* that it is for: of Host, or of the original */
+    bool wrong_method;        /* the path has routes, none of them for the method */
+    struct span cors_origin;  /* of the script that may read the answer; absent: of none */
     struct buf original_path; /* of the request that forward auth is asked about */
     bool asked_about;         /* method and target are another's: nothing but the verdict is due */
     struct target target;     /* its path is absent where it could not be read */

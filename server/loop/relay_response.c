@@ -1,5 +1,6 @@
 #include "server/loop/relay_response.h"
 
+#include "server/answer/cors.h"
 #include "server/loop/bypass.h"
 #include "server/loop/tls_client.h"
 
@@ -69,6 +70,13 @@ static struct fields naming_fields(const struct response_head *head) {
     return (struct fields){head->fields, any ? head->field_count : 0};
 }
 
+/* Where the gate speaks for the upstream, a second word would make browsers refuse both. */
+static bool is_ours_to_say(const struct relay *relay, struct span name) {
+    return relay->conn->request.cors_origin.ptr &&
+           (span_equal_nocase(name, SPAN_LITERAL("access-control-allow-origin")) ||
+            span_equal_nocase(name, SPAN_LITERAL("access-control-expose-headers")));
+}
+
 /* Upgrade speaks of this connection, but where it is upgraded that is what the client must know. */
 static bool is_passed_on(const struct response_head *head, struct fields naming,
                          const struct field *field) {
@@ -76,6 +84,15 @@ static bool is_passed_on(const struct response_head *head, struct fields naming,
     return !forward_is_hop_by_hop(field->name, naming) &&
            !span_equal_nocase(field->name, SPAN_LITERAL("content-length")) &&
            !span_equal_nocase(field->name, SPAN_LITERAL("x-request-id"));
+}
+
+static bool add_cors(const struct relay *relay, struct MHD_Response *response) {
+    const char *origin = relay->conn->request.cors_origin.ptr; /* libmicrohttpd's, with its NUL */
+    return !origin ||
+           (MHD_add_response_header(response, "Access-Control-Allow-Origin", origin) == MHD_YES &&
+            MHD_add_response_header(response, "Access-Control-Expose-Headers", CORS_EXPOSED) ==
+                MHD_YES &&
+            MHD_add_response_header(response, "Vary", "Origin") == MHD_YES);
 }
 
 static bool add_fields(struct relay *relay, struct MHD_Response *response,
@@ -88,13 +105,14 @@ static bool add_fields(struct relay *relay, struct MHD_Response *response,
         return false;
     for (size_t i = 0; i < head->field_count; i++) {
         const struct field *field = &head->fields[i];
-        if (!is_passed_on(head, naming, field)) continue;
+        if (!is_passed_on(head, naming, field) || is_ours_to_say(relay, field->name)) continue;
         /* libmicrohttpd refuses an empty value; a space is the same (RFC 9110 section 5.5). */
         const char *value = field->value.len ? terminate(field->value) : " ";
         if (MHD_add_response_header(response, terminate(field->name), value) != MHD_YES)
             return false;
     }
-    return MHD_add_response_header(response, "X-Request-Id", relay->id.text) == MHD_YES;
+    return MHD_add_response_header(response, "X-Request-Id", relay->id.text) == MHD_YES &&
+           add_cors(relay, response);
 }
 
 /*
@@ -131,14 +149,16 @@ static struct MHD_Response *with_body(struct relay *relay, const struct response
                                              BLOCK_SIZE, read_body, relay, NULL);
 }
 
-static void add_lines(const struct response_head *head, struct buf *out) {
+static void add_lines(const struct relay *relay, const struct response_head *head,
+                      struct buf *out) {
     struct fields naming = naming_fields(head);
 
     for (size_t i = 0; i < head->field_count; i++) {
         const struct field *field = &head->fields[i];
-        if (is_passed_on(head, naming, field))
+        if (is_passed_on(head, naming, field) && !is_ours_to_say(relay, field->name))
             buf_addf(out, "%.*s: %.*s\r\n", SPAN_PRINTF(field->name), SPAN_PRINTF(field->value));
     }
+    if (relay->conn->request.cors_origin.ptr) cors_add_lines(relay->conn->request.cors_origin, out);
 }
 
 static void pass_on_early(struct relay *relay, const struct response_head *head,
@@ -146,7 +166,7 @@ static void pass_on_early(struct relay *relay, const struct response_head *head,
     struct buf bytes = buf_make(BYPASS_MAX);
 
     bypass_add_status(&bytes, head->status);
-    add_lines(head, &bytes);
+    add_lines(relay, head, &bytes);
     buf_addf(&bytes, "X-Request-Id: %s\r\nConnection: close\r\n", relay->id.text);
     if (head->status != 204) buf_addf(&bytes, "Content-Length: %zu\r\n", whole.len);
     buf_add_text(&bytes, "\r\n");
@@ -210,7 +230,7 @@ static void on_interim(struct transfer *transfer, const struct response_head *he
         return;
     struct buf bytes = buf_make(BYPASS_MAX);
     bypass_add_status(&bytes, head->status);
-    add_lines(head, &bytes);
+    add_lines(relay, head, &bytes);
     buf_add_text(&bytes, "\r\n");
     if (!buf_ok(&bytes) || !bypass_send(relay->conn, buf_span(&bytes)))
         relay_cut(relay, "the client did not take an interim response");

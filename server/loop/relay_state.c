@@ -91,7 +91,8 @@ void relay_explain(struct refusal *refusal, enum transfer_failure failure) {
 }
 
 struct problem_context relay_problem(const struct relay *relay) {
-    return (struct problem_context){.request_id = span_of(relay->id.text)};
+    return (struct problem_context){.request_id = span_of(relay->id.text),
+                                    .origin = relay->conn->request.cors_origin};
 }
 
 void relay_answer_early(struct relay *relay, struct buf *bytes) {

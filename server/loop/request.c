@@ -1,13 +1,16 @@
 #include "server/loop/request.h"
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "server/answer/admin.h"
+#include "server/answer/cors.h"
 #include "server/answer/endpoint.h"
 #include "server/answer/forward_auth.h"
 #include "server/loop/relay.h"
 #include "server/loop/relay_request.h"
 #include "server/loop/reply.h"
 #include "server/policy/decision.h"
+#include "server/policy/resource.h"
 #include "server/policy/route.h"
 #include "server/policy/target.h"
 #include "server/token/authenticate.h"
@@ -77,16 +80,34 @@ static enum keystore_hint ask_for_keys(struct worker *worker, const struct reque
 
 /* --- the answer ---------------------------------------------------------------------------- */
 
-/* A refusal that needs nothing of a route. */
+/* The header's value; absent where it was not sent. Walks all headers: for rare uses. */
+static struct span header_of(const struct conn *conn, const char *name) {
+    return span_of(MHD_lookup_connection_value(conn->mhd, MHD_HEADER_KIND, name));
+}
+
+/* What every refusal of the request tells: where a client finds out about the resource. */
+static struct problem_context context_of(const struct conn *conn) {
+    const struct request *request = &conn->request;
+    struct problem_context context = {.origin = request->cors_origin};
+    const struct resource *resource = NULL;
+
+    if (request->view && request->target.path.ptr)
+        resource =
+            resources_of(request->view->setup->resources, request->host, request->target.path);
+    if (resource) context.resource_metadata = span_of(resource->metadata_url);
+    return context;
+}
+
 static enum MHD_Result refuse_early(struct conn *conn) {
-    struct problem_context context = {0};
+    struct problem_context context = context_of(conn);
     return reply_refuse(conn, &context);
 }
 
-static enum MHD_Result refuse_method(struct conn *conn, const struct config *config) {
+static enum MHD_Result refuse_method(struct conn *conn, const struct route *route) {
     struct buf allow = buf_make(LIST_MAX);
-    route_add_allow(config, conn->request.target.path, &allow);
-    struct problem_context context = {.allow = buf_span(&allow)};
+    route_add_allow(route, &allow);
+    struct problem_context context = context_of(conn);
+    context.allow = buf_span(&allow);
 
     refuse(&conn->request.refusal, REASON_METHOD_NOT_ALLOWED,
            "this path does not take that method");
@@ -96,14 +117,20 @@ static enum MHD_Result refuse_method(struct conn *conn, const struct config *con
 }
 
 static enum MHD_Result refuse_decided(struct conn *conn, const struct decision *decision) {
-    struct problem_context context = {0};
-    struct buf scopes = buf_make(LIST_MAX);
-    if (decision->principal) {
-        decision_add_scopes(decision->route, decision->principal, &scopes);
-        context.scope = buf_span(&scopes);
+    struct problem_context context = context_of(conn);
+    enum reason reason = conn->request.refusal.reason;
+    struct buf scopes = buf_make(LIST_MAX), acr = buf_make(LIST_MAX);
+
+    decision_add_scopes(decision, reason, &scopes);
+    if (scopes.len) context.scope = buf_span(&scopes);
+    if (decision->by && reason_class(reason) == CLASS_STEP_UP) {
+        requirement_add_acr(decision->by, &acr);
+        if (acr.len) context.acr_values = buf_span(&acr);
+        context.max_age = requirement_max_auth_age(decision->by);
     }
     enum MHD_Result result = reply_refuse(conn, &context);
     buf_done(&scopes);
+    buf_done(&acr);
     return result;
 }
 
@@ -137,7 +164,18 @@ static enum MHD_Result answer_decision(struct conn *conn, const struct decision 
     if (conn->request.asked_about) return answer_asker(conn, decision);
     if (decision->route->upstream_index != UPSTREAM_NONE) return relay_begin(conn, decision);
     struct answer answer = endpoint_answer(decision);
+    if (conn->request.cors_origin.ptr) cors_add_lines(conn->request.cors_origin, &answer.headers);
     return reply_send(conn, &answer);
+}
+
+/* The rule is only tried out: what it would have refused is told. */
+static void report(const struct conn *conn) {
+    const struct request *request = &conn->request;
+    LOG(LOG_NOTICE, "would be refused", LOG_TEXT("client", conn->client),
+        LOG_SPAN("method", request->method), LOG_SPAN("path", reply_path(request)),
+        LOG_SPAN("user", principal_user(request->principal)),
+        LOG_TEXT("reason", reason_name(request->refusal.reason)),
+        LOG_TEXT("why", request->refusal.text));
 }
 
 /* --- the stairs ---------------------------------------------------------------------------- */
@@ -150,19 +188,17 @@ static const struct view *pin_newest(struct worker *worker, struct request *requ
     return request->view;
 }
 
-static enum MHD_Result decide(struct conn *conn, const struct config_route *route,
-                              enum authenticated authenticated) {
+/* Whose request it is has been settled: what does the route make of it? */
+static enum MHD_Result decide(struct conn *conn, const struct route_match *match,
+                              enum authenticated authenticated, int64_t now) {
     struct request *request = &conn->request;
     if (authenticated != AUTH_PRINCIPAL && authenticated != AUTH_ABSENT) return refuse_early(conn);
-    struct decision decision = authorize(route, request->principal, &request->refusal);
+    /* Which methods there are is told to those who may know that there is something. */
+    if (request->wrong_method && request->principal) return refuse_method(conn, match->route);
+    if (request->wrong_method) return refuse_early(conn);
+    struct decision decision = authorize(match, request->principal, now, &request->refusal);
+    if (decision.reported) report(conn);
     return answer_decision(conn, &decision);
-}
-
-static enum MHD_Result refuse_route(struct conn *conn, const struct config *config,
-                                    enum route_found found) {
-    if (found == ROUTE_OTHER_METHOD) return refuse_method(conn, config);
-    refuse(&conn->request.refusal, REASON_NO_ROUTE, "nothing is configured for this path");
-    return refuse_early(conn);
 }
 
 /*
@@ -186,48 +222,112 @@ static bool turn_to_original(struct conn *conn, const struct config_route *route
     if (!forward_auth_original(&asking, &original, &request->refusal)) return false;
     request->asked_about = true;
     request->method = original.method;
+    request->host = original.host;
     request->original_path.max = request->path.max;
     return target_parse(original.target, &request->original_path, &request->target,
                         &request->refusal);
 }
 
-/* A proxy that asks by the path must get a verdict, never the answer of whatever route its client's
- * dot segments lead to. */
-static bool is_behind_asking(const struct config *config, struct span raw) {
-    for (size_t i = 0; i < config->route_count; i++) {
-        const struct config_route *route = &config->routes[i];
-        if (route->respond == RESPOND_FORWARD_AUTH && route->subtree &&
-            span_starts_with(raw, span_of(route->path)))
-            return true;
-    }
-    return false;
+static enum route_found look_up(const struct request *request, struct span method,
+                                struct route_match *ret) {
+    struct route_query query = {method, request->host, request->target.path};
+    return routes_find(request->view->setup->routes, &query, ret);
 }
 
-/* The route that judges the request, or the one that it asks about. False: it was refused. */
-static bool find_route(struct conn *conn, const struct config_route **ret,
-                       enum MHD_Result *result) {
+/*
+ * A browser asks whether a script may send a request: never with a token, and never about one that
+ * goes further than the route for that method says. True: it was answered.
+ */
+static bool answer_preflight(struct conn *conn, enum MHD_Result *result) {
     struct request *request = &conn->request;
-    const struct config *config = request->view->setup->config;
-    enum route_found found = route_find(config, request->method, request->target.path, ret);
+    struct route_match match;
 
-    if (found == ROUTE_FOUND && (*ret)->respond == RESPOND_FORWARD_AUTH) {
-        if (!turn_to_original(conn, *ret)) {
+    if (!span_equal_text(request->method, "OPTIONS")) return false;
+    struct span origin = header_of(conn, "Origin");
+    struct span asked = header_of(conn, "Access-Control-Request-Method");
+    if (!cors_is_preflight(request->method, origin, asked, request->head.authorization_count) ||
+        look_up(request, asked, &match) != ROUTE_FOUND)
+        return false;
+    enum preflight preflight = match.route->config->cors.preflight;
+    if (preflight == PREFLIGHT_PASS) {
+        struct decision decision = authorize_preflight(&match);
+        *result = answer_decision(conn, &decision);
+        return true;
+    }
+    /* Another proxy cannot pass our answer on, only our consent. */
+    if (preflight != PREFLIGHT_ANSWER || request->asked_about) return false;
+    if (!cors_allows(match.route->config, origin)) {
+        refuse(&request->refusal, REASON_ORIGIN_NOT_ALLOWED,
+               "scripts from that origin may not call this path");
+        *result = refuse_early(conn);
+        return true;
+    }
+    struct answer answer = cors_answer(match.route, origin);
+    *result = reply_send(conn, &answer);
+    return true;
+}
+
+/* Where clients find out about a resource. Public, for scripts of every origin, too. */
+static bool answer_metadata(struct conn *conn, enum MHD_Result *result) {
+    struct request *request = &conn->request;
+    const struct resource *resource = resources_described_at(request->view->setup->resources,
+                                                             request->host, request->target.path);
+    if (!resource) return false;
+    if (!span_equal_text(request->method, "GET") && !span_equal_text(request->method, "HEAD")) {
+        struct problem_context context = {.allow = SPAN_LITERAL("GET, HEAD")};
+        refuse(&request->refusal, REASON_METHOD_NOT_ALLOWED, "metadata is read by GET");
+        *result = reply_refuse(conn, &context);
+        return true;
+    }
+    struct answer answer = answer_make(200);
+    buf_add_text(&answer.body, resource->document);
+    buf_add_text(&answer.headers, "Access-Control-Allow-Origin: *\r\n");
+    *result = reply_send(conn, &answer);
+    return true;
+}
+
+/* The route that judges the request, or the one that it asks about. False: it was answered. */
+static bool find_route(struct conn *conn, struct route_match *ret, enum MHD_Result *result) {
+    struct request *request = &conn->request;
+    const struct setup *setup = request->view->setup;
+
+    if (answer_metadata(conn, result)) return false;
+    enum route_found found = look_up(request, request->method, ret);
+    if (found == ROUTE_FOUND && ret->route->config->respond == RESPOND_FORWARD_AUTH) {
+        if (!turn_to_original(conn, ret->route->config)) {
             *result = refuse_early(conn);
             return false;
         }
-        found = route_find(config, request->method, request->target.path, ret);
+        found = look_up(request, request->method, ret);
         /* Nobody else's request is about asking. */
-        if (found == ROUTE_FOUND && (*ret)->respond == RESPOND_FORWARD_AUTH) found = ROUTE_NONE;
+        if (found == ROUTE_FOUND && ret->route->config->respond == RESPOND_FORWARD_AUTH)
+            found = ROUTE_NONE;
     }
-    if (!request->asked_about && is_behind_asking(config, buf_span(&request->raw_target))) {
+    /* A proxy that asks by the path must get a verdict, never the answer of whatever route its
+     * client's dot segments lead to. */
+    if (!request->asked_about &&
+        routes_is_for_asking(setup->routes, buf_span(&request->raw_target))) {
         refuse(&request->refusal, REASON_ORIGINAL,
                "the request that is asked about climbs out of the path of forward_auth");
         *result = refuse_early(conn);
         return false;
     }
-    if (found == ROUTE_FOUND) return true;
-    *result = refuse_route(conn, config, found);
-    return false;
+    if (found == ROUTE_NONE) {
+        refuse(&request->refusal, REASON_NO_ROUTE, "nothing is configured for this path");
+        *result = refuse_early(conn);
+        return false;
+    }
+    if (answer_preflight(conn, result)) return false;
+    request->wrong_method = found == ROUTE_OTHER_METHOD;
+    if (request->wrong_method && route_is_open(ret->route)) {
+        *result = refuse_method(conn, ret->route);
+        return false;
+    }
+    if (ret->route->config->cors.origins.count) {
+        struct span origin = header_of(conn, "Origin");
+        if (cors_allows(ret->route->config, origin)) request->cors_origin = origin;
+    }
+    return true;
 }
 
 /* Judge a request whose head is sound. May end with the request waiting for keys. */
@@ -235,18 +335,20 @@ static enum MHD_Result judge(struct worker *worker, struct conn *conn, struct sp
     struct request *request = &conn->request;
     struct refusal *refusal = &request->refusal;
     const struct keyring_entry *entry = NULL;
-    const struct config_route *route = NULL;
+    struct route_match match;
     enum MHD_Result result;
 
     for (;;) {
         const struct view *view = pin_newest(worker, request);
         const struct config *config = view->setup->config;
         request->method = method;
+        request->host = request->head.host;
         request->asked_about = false;
+        request->cors_origin = SPAN_NONE;
         if (!target_parse(buf_span(&request->raw_target), &request->path, &request->target,
                           refusal))
             return refuse_early(conn);
-        if (!find_route(conn, &route, &result)) return result;
+        if (!find_route(conn, &match, &result)) return result;
         struct evidence evidence = {.now = clock_wall(),
                                     .now_ms = clock_monotonic_ms(),
                                     .authorization = request->head.authorization,
@@ -254,7 +356,8 @@ static enum MHD_Result judge(struct worker *worker, struct conn *conn, struct sp
         enum authenticated authenticated =
             authenticate(&evidence, view->ring, worker->tokens, config->limits.token,
                          &request->principal, &entry, refusal);
-        if (authenticated != AUTH_NEEDS_KEYS) return decide(conn, route, authenticated);
+        if (authenticated != AUTH_NEEDS_KEYS)
+            return decide(conn, &match, authenticated, evidence.now);
         enum keystore_hint hint = ask_for_keys(worker, request, entry);
         if (hint == HINT_TOO_LATE) return refuse_early(conn);
         /* Newer keys may be there already; in the middle of a reload they are for a moment more

@@ -56,6 +56,12 @@ static int fill_trusted(struct setup *setup, struct err_text *err) {
     return 0;
 }
 
+static int fill_policy(struct setup *setup, struct err_text *err) {
+    setup->routes = routes_new(setup->config);
+    setup->resources = resources_new(setup->config);
+    return setup->routes && setup->resources ? 0 : err_set(err, ERR_MEMORY, "out of memory");
+}
+
 static int fill_proxy(struct setup *setup, const struct setup *previous, struct err_text *err) {
     struct config *config = setup->config;
 
@@ -89,6 +95,7 @@ int setup_new(struct config *config, const struct setup *previous, struct setup 
     int r = 0;
     if (admin)
         r = fill_admin(config->admin_address, previous, &setup->listen[config->listen_count], err);
+    if (r == 0) r = fill_policy(setup, err);
     if (r == 0) r = fill_proxy(setup, previous, err);
     if (r < 0) return r;
     *ret = TAKE_PTR(setup);
@@ -113,6 +120,8 @@ void setup_unref(struct setup *setup) {
         tls_unref(setup->listen[i].tls);
     }
     free(setup->listen);
+    routes_free(setup->routes);
+    resources_free(setup->resources);
     upstreams_unref(setup->upstreams);
     forward_rules_free(setup->rules);
     free(setup->trusted);

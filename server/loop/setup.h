@@ -9,6 +9,8 @@
 #include "server/config/config.h"
 #include "server/loop/listener.h"
 #include "server/loop/tls.h"
+#include "server/policy/resource.h"
+#include "server/policy/route.h"
 #include "server/proxy/assertion.h"
 #include "server/proxy/forward.h"
 #include "server/proxy/upstream.h"
@@ -22,6 +24,8 @@ struct setup {
         bool admin;
     } * listen; /* one for each of config->listen, then the admin listener */
     size_t listen_count;
+    struct routes *routes;
+    struct resources *resources;
     unsigned workers;            /* that really run */
     struct upstreams *upstreams; /* in the order of config->upstreams */
     struct forward_rules *rules;

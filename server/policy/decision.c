@@ -1,40 +1,52 @@
 #include "server/policy/decision.h"
 
-static const char *first_lacking(const struct strings *scopes, const struct principal *principal) {
+/* What every token of its issuer must carry. */
+static bool check_base(const struct principal *principal, struct refusal *refusal) {
+    const struct strings *scopes = &principal_issuer(principal)->scopes;
     for (size_t i = 0; i < scopes->count; i++)
-        if (!principal_has_scope(principal, scopes->items[i])) return scopes->items[i];
-    return NULL;
+        if (!principal_has_scope(principal, scopes->items[i]))
+            return refuse(refusal, REASON_SCOPE_MISSING, "the token lacks the scope '%.100s'",
+                          scopes->items[i]);
+    return true;
 }
 
-struct decision authorize(const struct config_route *route, const struct principal *principal,
-                          struct refusal *refusal) {
-    struct decision decision = {false, route, principal};
+/* Faults of the token and of the login come before what it may do. */
+static bool is_about_token(const struct refusal *refusal) {
+    return reason_class(refusal->reason) != CLASS_INSUFFICIENT_SCOPE;
+}
+
+struct decision authorize(const struct route_match *match, const struct principal *principal,
+                          int64_t now, struct refusal *refusal) {
+    const struct route *route = match->route;
+    struct decision decision = {
+        .route = route->config, .principal = principal, .outermost = route->require};
+    struct refusal lacking;
+
     if (!principal) {
-        decision.allowed = route->anonymous;
+        decision.allowed = route->config->anonymous;
         return decision;
     }
-
-    const char *lacking = first_lacking(&principal_issuer(principal)->scopes, principal);
-    if (!lacking) lacking = first_lacking(&route->require.scopes, principal);
-    if (lacking)
-        refuse(refusal, REASON_SCOPE_MISSING, "the token lacks the scope '%.100s'", lacking);
-    decision.allowed = !lacking;
+    struct requirement_facts facts = {principal, match->captures, now};
+    bool met = requirement_check(route->require, &facts, &decision.by, &lacking);
+    bool based = check_base(principal, refusal);
+    if (!met && (based || is_about_token(&lacking))) *refusal = lacking;
+    decision.allowed = met && based;
+    if (met || !based || !route->config->report_only) return decision;
+    decision.allowed = decision.reported = true;
     return decision;
 }
 
-static bool has_text(const struct strings *strings, const char *text) {
-    for (size_t i = 0; i < strings->count; i++)
-        if (strcmp(strings->items[i], text) == 0) return true;
-    return false;
+struct decision authorize_preflight(const struct route_match *match) {
+    return (struct decision){.allowed = match->route->config->cors.preflight == PREFLIGHT_PASS,
+                             .route = match->route->config,
+                             .outermost = match->route->require};
 }
 
-void decision_add_scopes(const struct config_route *route, const struct principal *principal,
-                         struct buf *out) {
-    const struct strings *base = &principal_issuer(principal)->scopes;
-
+void decision_add_scopes(const struct decision *decision, enum reason reason, struct buf *out) {
+    if (!decision->principal || (reason != REASON_SCOPE_MISSING && reason != REASON_ROLE_MISSING))
+        return;
+    const struct strings *base = &principal_issuer(decision->principal)->scopes;
     for (size_t i = 0; i < base->count; i++)
         buf_addf(out, "%s%s", out->len ? " " : "", base->items[i]);
-    for (size_t i = 0; i < route->require.scopes.count; i++)
-        if (!has_text(base, route->require.scopes.items[i]))
-            buf_addf(out, "%s%s", out->len ? " " : "", route->require.scopes.items[i]);
+    if (decision->by) requirement_add_scopes(decision->outermost, decision->by, out);
 }

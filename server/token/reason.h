@@ -15,6 +15,7 @@ enum reason_class {
     CLASS_INVALID_REQUEST,    /* 400 invalid_request: the credentials are malformed */
     CLASS_INVALID_TOKEN,      /* 401 invalid_token */
     CLASS_INSUFFICIENT_SCOPE, /* 403 insufficient_scope */
+    CLASS_STEP_UP,            /* 401 insufficient_user_authentication (RFC 9470) */
     CLASS_UNAVAILABLE,        /* 503: the fault is ours, no challenge */
     CLASS_BAD_REQUEST,        /* 400 and the connection is closed: framing, path */
     CLASS_TOO_LARGE,          /* 431 */
@@ -53,6 +54,13 @@ enum reason_class {
     X(TOKEN_BOUND, "token_bound", CLASS_INVALID_TOKEN)                                             \
     X(USER_MISSING, "user_missing", CLASS_INVALID_TOKEN)                                           \
     X(SCOPE_MISSING, "scope_missing", CLASS_INSUFFICIENT_SCOPE)                                    \
+    X(ROLE_MISSING, "role_missing", CLASS_INSUFFICIENT_SCOPE)                                      \
+    X(CLAIM_NOT_MET, "claim_not_met", CLASS_INSUFFICIENT_SCOPE)                                    \
+    X(ISSUER_NOT_ALLOWED, "issuer_not_allowed", CLASS_INSUFFICIENT_SCOPE)                          \
+    X(RULED_OUT, "ruled_out", CLASS_INSUFFICIENT_SCOPE)                                            \
+    X(TOKEN_TOO_OLD, "token_too_old", CLASS_INVALID_TOKEN)                                         \
+    X(ACR_NOT_MET, "acr_not_met", CLASS_STEP_UP)                                                   \
+    X(LOGIN_TOO_OLD, "login_too_old", CLASS_STEP_UP)                                               \
     X(KEYS_UNAVAILABLE, "keys_unavailable", CLASS_UNAVAILABLE)                                     \
     X(OUT_OF_MEMORY, "out_of_memory", CLASS_UNAVAILABLE)                                           \
     X(FRAMING, "framing", CLASS_BAD_REQUEST)                                                       \
@@ -62,6 +70,7 @@ enum reason_class {
     X(METHOD_NOT_ALLOWED, "method_not_allowed", CLASS_METHOD)                                      \
     X(ORIGINAL, "original", CLASS_BAD_REQUEST)                                                     \
     X(NOT_TRUSTED, "not_trusted", CLASS_FORBIDDEN)                                                 \
+    X(ORIGIN_NOT_ALLOWED, "origin_not_allowed", CLASS_FORBIDDEN)                                   \
     X(UPSTREAM_DOWN, "upstream_down", CLASS_UNAVAILABLE)                                           \
     X(UPSTREAM_UNREACHABLE, "upstream_unreachable", CLASS_BAD_GATEWAY)                             \
     X(UPSTREAM_CLOSED, "upstream_closed", CLASS_BAD_GATEWAY)                                       \

@@ -44,7 +44,8 @@ TEST(endpoints_answer_byte_for_byte) {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct principal *principal =
             rows[i].user ? make_principal(config, rows[i].user, rows[i].scope) : NULL;
-        struct decision decision = {true, &config->routes[rows[i].route], principal};
+        struct decision decision = {
+            .allowed = true, .route = &config->routes[rows[i].route], .principal = principal};
         struct answer answer = endpoint_answer(&decision);
         ck_assert(answer_ok(&answer));
         ck_assert_uint_eq(answer.status, 200);
@@ -60,7 +61,7 @@ TEST(without_an_allowing_decision_there_is_no_answer) {
     struct config *config = parse_good(SPAN_LITERAL(ISSUER ROUTES));
     struct principal *principal = make_principal(config, "bob", "");
     for (int route = IDENTITY; route <= PROFILE; route++) {
-        struct decision decision = {false, &config->routes[route], principal};
+        struct decision decision = {.route = &config->routes[route], .principal = principal};
         struct answer answer = endpoint_answer(&decision);
         ck_assert_uint_eq(answer.status, 500);
         ck_assert_ptr_null(strstr(answer.body.data, "bob"));

@@ -5,6 +5,20 @@
 #include "server/token/principal_make.h"
 #include "tests/unit/server/config/texts.h"
 
+/* The first route of config, as a request finds it. */
+struct found {
+    struct routes *routes;
+    struct route_match match;
+};
+
+static struct found find_first(const struct config *config) {
+    struct found found = {.routes = routes_new(config)};
+    struct route_query query = {SPAN_LITERAL("GET"), SPAN_NONE, SPAN_LITERAL("/")};
+    ck_assert_ptr_nonnull(found.routes);
+    ck_assert_int_eq(routes_find(found.routes, &query, &found.match), ROUTE_FOUND);
+    return found;
+}
+
 #define BASE "issuers: [{issuer: \"https://idp\", audiences: [api], scopes: [%s]}]\n"
 
 static struct config *load(const char *base, const char *anonymous, const char *scopes) {
@@ -45,7 +59,8 @@ TEST(a_principal_needs_every_scope_of_issuer_and_route) {
         char expected[256] = "untouched";
         if (rows[i].lacks)
             snprintf(expected, sizeof expected, "the token lacks the scope '%s'", rows[i].lacks);
-        struct decision decision = authorize(&config->routes[0], principal, &refusal);
+        struct found found = find_first(config);
+        struct decision decision = authorize(&found.match, principal, 0, &refusal);
         ck_assert_msg(decision.allowed == !rows[i].lacks, "row %zu", i);
         ck_assert_str_eq(refusal.text, expected);
         ck_assert_int_eq(refusal.reason,
@@ -53,6 +68,7 @@ TEST(a_principal_needs_every_scope_of_issuer_and_route) {
         ck_assert_ptr_eq(decision.principal, principal);
         ck_assert_ptr_eq(decision.route, &config->routes[0]);
         principal_unref(principal);
+        routes_free(found.routes);
         config_unref(config);
     }
 }
@@ -65,11 +81,13 @@ TEST(who_comes_without_credentials_is_let_in_only_where_the_route_says_so) {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct config *config = load("o", rows[i].anonymous, rows[i].scopes);
         struct refusal refusal = {REASON_NO_CREDENTIALS, "no Authorization header was sent"};
-        struct decision decision = authorize(&config->routes[0], NULL, &refusal);
+        struct found found = find_first(config);
+        struct decision decision = authorize(&found.match, NULL, 0, &refusal);
         ck_assert_msg(decision.allowed == rows[i].allowed, "row %zu", i);
         ck_assert_ptr_null(decision.principal);
         ck_assert_int_eq(refusal.reason, REASON_NO_CREDENTIALS);
         ck_assert_str_eq(refusal.text, "no Authorization header was sent");
+        routes_free(found.routes);
         config_unref(config);
     }
 }
@@ -85,11 +103,15 @@ TEST(a_challenge_lists_what_is_needed_each_scope_once) {
         struct config *config = load(rows[i].base, "deny", rows[i].route);
         struct principal *principal = make_principal(config, "");
         struct buf scopes = buf_make(256);
-        decision_add_scopes(&config->routes[0], principal, &scopes);
+        struct found found = find_first(config);
+        struct refusal refusal;
+        struct decision decision = authorize(&found.match, principal, 0, &refusal);
+        decision_add_scopes(&decision, REASON_SCOPE_MISSING, &scopes);
         ck_assert_msg(span_equal_text(buf_span(&scopes), rows[i].needed), "row %zu: %.*s", i,
                       SPAN_PRINTF(buf_span(&scopes)));
         buf_done(&scopes);
         principal_unref(principal);
+        routes_free(found.routes);
         config_unref(config);
     }
 }

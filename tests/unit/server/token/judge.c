@@ -44,6 +44,8 @@ static void put_keys(struct judge *judge, size_t index, struct keyset *keys) {
 void judge_open_yaml(struct judge *judge, const char *yaml, char *const *jwks, size_t count) {
     *judge = (struct judge){.path = "/", .now = JUDGE_NOW, .now_ms = 1000, .token_max = 16384};
     judge->config = parse_config(yaml);
+    judge->routes = routes_new(judge->config);
+    ck_assert_ptr_nonnull(judge->routes);
     ck_assert_uint_eq(judge->config->issuer_count, count);
 
     judge->ring = keyring_new(judge->config);
@@ -87,8 +89,11 @@ void judge_reload(struct judge *judge, const char *options) {
     char *yaml = yaml_of(options);
     struct config *config = parse_config(yaml);
     replace_ring(judge, config, judge->ring->entries[0].keys);
+    routes_free(judge->routes);
     config_unref(judge->config);
     judge->config = config;
+    judge->routes = routes_new(config);
+    ck_assert_ptr_nonnull(judge->routes);
     free(yaml);
 }
 
@@ -101,6 +106,7 @@ void judge_open_usual(struct judge *judge) {
 void judge_done(struct judge *judge) {
     token_cache_free(judge->cache);
     keyring_unref(judge->ring);
+    routes_free(judge->routes);
     config_unref(judge->config);
 }
 
@@ -131,14 +137,14 @@ struct verdict judge_header(const struct judge *judge, struct span value, size_t
     struct refusal refusal = {0};
     struct principal *principal = NULL;
     const struct keyring_entry *entry = NULL;
-    const struct config_route *route = NULL;
+    struct route_query query = {SPAN_LITERAL("GET"), SPAN_NONE, span_of(judge->path)};
+    struct route_match match;
     struct evidence evidence = {.now = judge->now,
                                 .now_ms = judge->now_ms,
                                 .authorization = value,
                                 .authorization_count = count};
 
-    ck_assert_int_eq(route_find(judge->config, SPAN_LITERAL("GET"), span_of(judge->path), &route),
-                     ROUTE_FOUND);
+    ck_assert_int_eq(routes_find(judge->routes, &query, &match), ROUTE_FOUND);
     enum authenticated result = authenticate(&evidence, judge->ring, judge->cache, judge->token_max,
                                              &principal, &entry, &refusal);
     ck_assert((result == AUTH_PRINCIPAL) == (principal != NULL));
@@ -147,8 +153,8 @@ struct verdict judge_header(const struct judge *judge, struct span value, size_t
 
     bool allowed = false;
     if (result == AUTH_PRINCIPAL || result == AUTH_ABSENT) {
-        struct decision decision = authorize(route, principal, &refusal);
-        ck_assert(decision.principal == principal && decision.route == route);
+        struct decision decision = authorize(&match, principal, evidence.now, &refusal);
+        ck_assert(decision.principal == principal && decision.route == match.route->config);
         allowed = decision.allowed;
     }
     if (principal) tell_principal(principal, &verdict);

@@ -17,6 +17,7 @@
 struct judge {
     struct config *config;
     struct keyring *ring;
+    struct routes *routes;
     const char *path; /* "/", "/read" (requires the scope read) or "/open" (anonymous: allow) */
     int64_t now;      /* wall clock, seconds; tests move it */
     int64_t now_ms;   /* monotonic */
