@@ -190,13 +190,13 @@ static const struct view *pin_newest(struct worker *worker, struct request *requ
 
 /* Whose request it is has been settled: what does the route make of it? */
 static enum MHD_Result decide(struct conn *conn, const struct route_match *match,
-                              enum authenticated authenticated, int64_t now) {
+                              enum authenticated authenticated, const struct evidence *evidence) {
     struct request *request = &conn->request;
     if (authenticated != AUTH_PRINCIPAL && authenticated != AUTH_ABSENT) return refuse_early(conn);
     /* Which methods there are is told to those who may know that there is something. */
     if (request->wrong_method && request->principal) return refuse_method(conn, match->route);
     if (request->wrong_method) return refuse_early(conn);
-    struct decision decision = authorize(match, request->principal, now, &request->refusal);
+    struct decision decision = authorize(match, request->principal, evidence, &request->refusal);
     if (decision.reported) report(conn);
     return answer_decision(conn, &decision);
 }
@@ -356,8 +356,7 @@ static enum MHD_Result judge(struct worker *worker, struct conn *conn, struct sp
         enum authenticated authenticated =
             authenticate(&evidence, view->ring, worker->tokens, config->limits.token,
                          &request->principal, &entry, refusal);
-        if (authenticated != AUTH_NEEDS_KEYS)
-            return decide(conn, &match, authenticated, evidence.now);
+        if (authenticated != AUTH_NEEDS_KEYS) return decide(conn, &match, authenticated, &evidence);
         enum keystore_hint hint = ask_for_keys(worker, request, entry);
         if (hint == HINT_TOO_LATE) return refuse_early(conn);
         /* Newer keys may be there already; in the middle of a reload they are for a moment more

@@ -16,7 +16,7 @@ static bool is_about_token(const struct refusal *refusal) {
 }
 
 struct decision authorize(const struct route_match *match, const struct principal *principal,
-                          int64_t now, struct refusal *refusal) {
+                          const struct evidence *evidence, struct refusal *refusal) {
     const struct route *route = match->route;
     struct decision decision = {
         .route = route->config, .principal = principal, .outermost = route->require};
@@ -26,9 +26,10 @@ struct decision authorize(const struct route_match *match, const struct principa
         decision.allowed = route->config->anonymous;
         return decision;
     }
-    struct requirement_facts facts = {principal, match->captures, now};
+    struct requirement_facts facts = {principal, match->captures, evidence->now, evidence->trace};
     bool met = requirement_check(route->require, &facts, &decision.by, &lacking);
     bool based = check_base(principal, refusal);
+    if (!based) TRACE_BAD(evidence->trace, "scopes of the issuer", "%s", refusal->text);
     if (!met && (based || is_about_token(&lacking))) *refusal = lacking;
     decision.allowed = met && based;
     if (met || !based || !route->config->report_only) return decision;

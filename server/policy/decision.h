@@ -8,6 +8,7 @@
 #include "common/buf.h"
 #include "server/config/config.h"
 #include "server/policy/route.h"
+#include "server/token/evidence.h"
 #include "server/token/principal.h"
 #include "server/token/reason.h"
 
@@ -25,12 +26,12 @@ struct decision {
 };
 
 /*
- * Judge a principal, or NULL for a request without credentials, by the route at now (wall clock,
- * seconds). A refusal names the first thing that lacks. Without credentials refusal is left as
- * authenticate() set it, which says what was lacking.
+ * Judge a principal, or NULL for a request without credentials, by the route, at the time that the
+ * evidence tells, and tell its trace. A refusal names the first thing that lacks. Without
+ * credentials refusal is left as authenticate() set it, which says what was lacking.
  */
 struct decision authorize(const struct route_match *match, const struct principal *principal,
-                          int64_t now, struct refusal *refusal) MUST_CHECK;
+                          const struct evidence *evidence, struct refusal *refusal) MUST_CHECK;
 
 /*
  * A CORS preflight for the route, which browsers send without credentials: allowed where its

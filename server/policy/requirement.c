@@ -465,13 +465,50 @@ static bool check_acr(const struct requirement *requirement, const struct requir
                   list_words(wanted, words));
 }
 
-static bool check_ages(const struct requirement *requirement, const struct requirement_facts *facts,
-                       struct refusal *refusal) {
+static bool check_token_age(const struct requirement *requirement,
+                            const struct requirement_facts *facts, struct refusal *refusal) {
     return check_age(facts, "iat", requirement->own->max_token_age, REASON_TOKEN_TOO_OLD,
-                     "the token was issued", refusal) &&
-           check_acr(requirement, facts, refusal) &&
-           check_age(facts, "auth_time", requirement->own->max_auth_age, REASON_LOGIN_TOO_OLD,
+                     "the token was issued", refusal);
+}
+
+static bool check_auth_age(const struct requirement *requirement,
+                           const struct requirement_facts *facts, struct refusal *refusal) {
+    return check_age(facts, "auth_time", requirement->own->max_auth_age, REASON_LOGIN_TOO_OLD,
                      "the user logged in", refusal);
+}
+
+/* --- what is given ------------------------------------------------------------------------- */
+
+static bool wants_token_age(const struct config_requirement *own) {
+    return own->max_token_age != 0;
+}
+
+static bool wants_acr(const struct config_requirement *own) {
+    return own->acr.count != 0;
+}
+
+static bool wants_auth_age(const struct config_requirement *own) {
+    return own->max_auth_age != 0;
+}
+
+static bool wants_issuers(const struct config_requirement *own) {
+    return own->issuers.count != 0;
+}
+
+static bool wants_scopes(const struct config_requirement *own) {
+    return own->scopes.count || own->any_scopes.count;
+}
+
+static bool wants_roles(const struct config_requirement *own) {
+    return own->roles.count || own->any_roles.count;
+}
+
+static bool wants_claims(const struct config_requirement *own) {
+    return own->claim_count != 0;
+}
+
+static bool wants_opposite(const struct config_requirement *own) {
+    return own->not != NULL;
 }
 
 /* --- all of it ----------------------------------------------------------------------------- */
@@ -483,33 +520,66 @@ static bool check_alternatives(const struct requirement *requirement,
     struct refusal other;
     size_t count = requirement->own->any_of_count;
 
-    for (size_t i = 0; i < count; i++)
-        if (requirement_check(&requirement->any_of[i], facts, i ? &by : ret_by,
-                              i ? &other : refusal))
-            return true;
+    for (size_t i = 0; i < count; i++) {
+        bool met = requirement_check(&requirement->any_of[i], facts, i ? &by : ret_by,
+                                     i ? &other : refusal);
+        TRACE(facts->trace, "any_of", met, "alternative %zu of %zu is %smet", i + 1, count,
+              met ? "" : "not ");
+        if (met) return true;
+    }
     return count == 0;
 }
 
 static bool check_opposite(const struct requirement *requirement,
                            const struct requirement_facts *facts, struct refusal *refusal) {
+    /* What is good for the requirement inside is bad here, and would only confuse. */
+    struct requirement_facts silent = {facts->principal, facts->captures, facts->now, NULL};
     const struct requirement *by;
     struct refusal unused;
 
-    if (!requirement->not || !requirement_check(requirement->not, facts, &by, &unused)) return true;
+    if (!requirement->not || !requirement_check(requirement->not, &silent, &by, &unused))
+        return true;
     return refuse(refusal, REASON_RULED_OUT, "the token has what is ruled out for this path");
 }
 
 /* In this order. */
-static bool (*const checks[])(const struct requirement *requirement,
-                              const struct requirement_facts *facts, struct refusal *refusal) = {
-    check_ages, check_issuers, check_scopes, check_roles, check_claims, check_opposite,
+static const struct {
+    const char *step;
+    bool (*given)(const struct config_requirement *own);
+    bool (*met)(const struct requirement *requirement, const struct requirement_facts *facts,
+                struct refusal *refusal);
+} checks[] = {
+    {"age of the token", wants_token_age, check_token_age},
+    {"login", wants_acr, check_acr},
+    {"age of the login", wants_auth_age, check_auth_age},
+    {"issuers", wants_issuers, check_issuers},
+    {"scopes", wants_scopes, check_scopes},
+    {"roles", wants_roles, check_roles},
+    {"claims", wants_claims, check_claims},
+    {"not", wants_opposite, check_opposite},
 };
+
+/* The first fault counts; with a trace the others are looked for, too. */
+static bool check_own(const struct requirement *requirement, const struct requirement_facts *facts,
+                      struct refusal *refusal) {
+    struct refusal later;
+    bool met = true;
+
+    for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
+        struct refusal *told = met ? refusal : &later;
+        if (!checks[i].given(requirement->own)) continue;
+        bool good = checks[i].met(requirement, facts, told);
+        TRACE(facts->trace, checks[i].step, good, "%s", good ? "met" : told->text);
+        if (!good && !facts->trace) return false;
+        met = met && good;
+    }
+    return met;
+}
 
 bool requirement_check(const struct requirement *requirement, const struct requirement_facts *facts,
                        const struct requirement **ret_by, struct refusal *refusal) {
     *ret_by = requirement;
-    for (size_t i = 0; i < ARRAY_LEN(checks); i++)
-        if (!checks[i](requirement, facts, refusal)) return false;
+    if (!check_own(requirement, facts, refusal)) return false;
     for (size_t i = 0; i < requirement->own->all_of_count; i++)
         if (!requirement_check(&requirement->all_of[i], facts, ret_by, refusal)) return false;
     return check_alternatives(requirement, facts, ret_by, refusal);

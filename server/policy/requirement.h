@@ -8,6 +8,7 @@
 #include "server/config/config.h"
 #include "server/token/principal.h"
 #include "server/token/reason.h"
+#include "server/token/trace.h"
 
 struct requirement;
 
@@ -24,6 +25,7 @@ struct requirement_facts {
     const struct principal *principal;
     const struct span *captures; /* what the path has in the places of its captures, escaped */
     int64_t now;                 /* wall clock, seconds */
+    const struct trace *trace;   /* NULL: nobody asks; else all is looked at and told */
 };
 
 /*

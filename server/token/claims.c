@@ -54,43 +54,86 @@ static bool refuse_time(struct refusal *refusal, enum reason reason, const char 
                   clock_words(now - when, words), now >= when ? "later" : "earlier", leeway);
 }
 
+/* The same about a claim that holds. */
+static void note_time(const struct trace *trace, const char *name, const char *what, int64_t when,
+                      int64_t now, int64_t leeway) {
+    char when_text[CLOCK_TEXT_MAX], now_text[CLOCK_TEXT_MAX], words[CLOCK_WORDS_MAX];
+    TRACE_GOOD(trace, name, "%s %s; current time %s, %s %s; allowed clock skew %" PRId64 " s", what,
+               clock_format(when, when_text), clock_format(now, now_text),
+               clock_words(now - when, words), now >= when ? "later" : "earlier", leeway);
+}
+
 /* The claims hold from that moment on; false where now lies before it. */
 static bool hold_from(int64_t moment, int64_t now, struct validity *validity) {
     if (moment > validity->from) validity->from = moment;
     return now >= moment;
 }
 
-static bool check_times(const json_t *claims, const struct config_issuer *issuer, int64_t now,
-                        struct validity *ret_validity, struct refusal *refusal) {
-    int64_t leeway = issuer->leeway / 1000;
-    int64_t max_lifetime = issuer->max_lifetime / 1000;
-    int64_t exp, nbf, iat;
-    bool has_exp, has_nbf, has_iat;
+/* A token that is being judged, and what came of it so far. */
+struct judged {
+    const struct jwt *jwt;
+    const struct config_issuer *issuer;
+    const struct trace *trace;
+    int64_t now;
+    int64_t leeway; /* seconds */
+    bool has_exp;
+    struct validity validity;
+};
 
-    if (!read_date(claims, "exp", true, &has_exp, &exp, refusal) ||
-        !read_date(claims, "nbf", false, &has_nbf, &nbf, refusal) ||
-        !read_date(claims, "iat", false, &has_iat, &iat, refusal))
-        return false;
-    struct validity validity = {.from = INT64_MIN, .until = exp + leeway, .expires = exp};
+static bool check_exp(struct judged *judged, struct refusal *refusal) {
+    bool present;
+    int64_t exp;
+
+    if (!read_date(judged->jwt->claims, "exp", true, &present, &exp, refusal)) return false;
+    judged->has_exp = true;
+    judged->validity.until = exp + judged->leeway;
+    judged->validity.expires = exp;
     /* "On or after" exp it must not be accepted (RFC 7519 section 4.1.4). */
-    if (now >= validity.until)
-        return refuse_time(refusal, REASON_TOKEN_EXPIRED, "token expired at", exp, now, leeway);
-    if (has_nbf && !hold_from(nbf - leeway, now, &validity))
-        return refuse_time(refusal, REASON_TOKEN_NOT_YET_VALID, "token is not valid before", nbf,
-                           now, leeway);
-    if (has_iat && !hold_from(iat - leeway, now, &validity))
-        return refuse_time(refusal, REASON_TOKEN_FROM_FUTURE, "token was issued at", iat, now,
-                           leeway);
-    if (has_iat && exp < iat)
-        return refuse(refusal, REASON_CLAIM_INVALID, "the token expires before it was issued");
-    if (max_lifetime && !hold_from(exp - max_lifetime - leeway, now, &validity)) {
-        char words[CLOCK_WORDS_MAX], limit[CLOCK_WORDS_MAX];
-        return refuse(refusal, REASON_LIFETIME_TOO_LONG,
-                      "token is valid for another %s; at most %s are accepted",
-                      clock_words(exp - now, words), clock_words(max_lifetime, limit));
-    }
-    *ret_validity = validity;
+    if (judged->now >= judged->validity.until)
+        return refuse_time(refusal, REASON_TOKEN_EXPIRED, "token expired at", exp, judged->now,
+                           judged->leeway);
+    note_time(judged->trace, "expiry", "token expires at", exp, judged->now, judged->leeway);
     return true;
+}
+
+static bool check_nbf(struct judged *judged, struct refusal *refusal) {
+    bool present;
+    int64_t nbf;
+
+    if (!read_date(judged->jwt->claims, "nbf", false, &present, &nbf, refusal)) return false;
+    if (!present) return true;
+    if (!hold_from(nbf - judged->leeway, judged->now, &judged->validity))
+        return refuse_time(refusal, REASON_TOKEN_NOT_YET_VALID, "token is not valid before", nbf,
+                           judged->now, judged->leeway);
+    note_time(judged->trace, "not before", "token is valid from", nbf, judged->now, judged->leeway);
+    return true;
+}
+
+static bool check_iat(struct judged *judged, struct refusal *refusal) {
+    bool present;
+    int64_t iat;
+
+    if (!read_date(judged->jwt->claims, "iat", false, &present, &iat, refusal)) return false;
+    if (!present) return true;
+    if (!hold_from(iat - judged->leeway, judged->now, &judged->validity))
+        return refuse_time(refusal, REASON_TOKEN_FROM_FUTURE, "token was issued at", iat,
+                           judged->now, judged->leeway);
+    if (judged->has_exp && judged->validity.expires < iat)
+        return refuse(refusal, REASON_CLAIM_INVALID, "the token expires before it was issued");
+    note_time(judged->trace, "issued at", "token was issued at", iat, judged->now, judged->leeway);
+    return true;
+}
+
+static bool check_lifetime(struct judged *judged, struct refusal *refusal) {
+    char words[CLOCK_WORDS_MAX], limit[CLOCK_WORDS_MAX];
+    int64_t exp = judged->validity.expires, longest = judged->issuer->max_lifetime / 1000;
+
+    if (!longest || !judged->has_exp ||
+        hold_from(exp - longest - judged->leeway, judged->now, &judged->validity))
+        return true;
+    return refuse(refusal, REASON_LIFETIME_TOO_LONG,
+                  "token is valid for another %s; at most %s are accepted",
+                  clock_words(exp - judged->now, words), clock_words(longest, limit));
 }
 
 /* --- audience ------------------------------------------------------------------------------ */
@@ -130,13 +173,15 @@ static bool refuse_audience(const json_t *aud, const struct config_issuer *issue
 }
 
 /* aud is one string or an array of strings (RFC 7519 section 4.1.3); one must be ours. */
-static bool check_audience(const json_t *claims, const struct config_issuer *issuer,
-                           struct refusal *refusal) {
-    const json_t *aud = json_object_get(claims, "aud");
+static bool check_audience(struct judged *judged, struct refusal *refusal) {
+    const struct config_issuer *issuer = judged->issuer;
+    const json_t *aud = json_object_get(judged->jwt->claims, "aud");
     bool ours = issuer->allow_any_audience;
     size_t i;
     json_t *item;
 
+    if (ours)
+        TRACE_GOOD(judged->trace, "audience", "allow_any_audience is set, so that any will do");
     if (!aud && ours) return true;
     if (!aud) return refuse(refusal, REASON_CLAIM_MISSING, "the token has no aud claim");
     if (!json_is_string(aud) && !json_is_array(aud))
@@ -149,7 +194,11 @@ static bool check_audience(const json_t *claims, const struct config_issuer *iss
                           "the aud claim of the token holds something that is not a string");
         if (is_configured(&issuer->audiences, json_span(item))) ours = true;
     }
-    return ours || refuse_audience(aud, issuer, refusal);
+    if (!ours) return refuse_audience(aud, issuer, refusal);
+    if (!issuer->allow_any_audience)
+        TRACE_GOOD(judged->trace, "audience",
+                   "the token is for one of the audiences that are configured");
+    return true;
 }
 
 /* --- the rest ------------------------------------------------------------------------------ */
@@ -172,11 +221,11 @@ static bool check_text(const json_t *claims, const char *name, bool required,
 }
 
 /* The profile for access tokens (RFC 9068 sections 2.1, 2.2 and 4). */
-static bool check_profile(const struct jwt *jwt, const struct config_issuer *issuer,
-                          struct refusal *refusal) {
+static bool check_profile(struct judged *judged, struct refusal *refusal) {
     static const char *const required[] = {"sub", "client_id", "jti"};
+    const struct jwt *jwt = judged->jwt;
 
-    if (issuer->token_type != TOKEN_TYPE_AT_JWT) return true;
+    if (judged->issuer->token_type != TOKEN_TYPE_AT_JWT) return true;
     if (jwt->type != JWT_TYPE_AT_JWT)
         return refuse(refusal, REASON_TYPE_NOT_ACCEPTED,
                       "the typ of the token is not at+jwt, which this issuer's tokens must have");
@@ -189,16 +238,50 @@ static bool check_profile(const struct jwt *jwt, const struct config_issuer *iss
     return true;
 }
 
+static bool check_subject(struct judged *judged, struct refusal *refusal) {
+    return check_text(judged->jwt->claims, "sub", false, refusal);
+}
+
+/*
+ * A token bound to a key or certificate (RFC 7800) is worth nothing without the proof, and no proof
+ * is taken yet: whoever presents it as a plain bearer token may have stolen it.
+ */
+static bool check_binding(struct judged *judged, struct refusal *refusal) {
+    if (!json_object_get(judged->jwt->claims, "cnf")) return true;
+    return refuse(refusal, REASON_TOKEN_BOUND,
+                  "the token is bound to a key (cnf) and was presented without proof of it");
+}
+
+/* --- all of it ----------------------------------------------------------------------------- */
+
+static const struct {
+    const char *step;
+    bool (*holds)(struct judged *judged, struct refusal *refusal);
+} checks[] = {
+    {"type", check_profile},    {"audience", check_audience}, {"expiry", check_exp},
+    {"not before", check_nbf},  {"issued at", check_iat},     {"lifetime", check_lifetime},
+    {"subject", check_subject}, {"binding", check_binding},
+};
+
 bool claims_check(const struct jwt *jwt, const struct config_issuer *issuer, int64_t now,
-                  struct validity *ret_validity, struct refusal *refusal) {
-    if (!check_profile(jwt, issuer, refusal) || !check_audience(jwt->claims, issuer, refusal) ||
-        !check_times(jwt->claims, issuer, now, ret_validity, refusal) ||
-        !check_text(jwt->claims, "sub", false, refusal))
-        return false;
-    /* A token bound to a key or certificate (RFC 7800) is worth nothing without the proof, and no
-     * proof is taken yet: whoever presents it as a plain bearer token may have stolen it. */
-    if (json_object_get(jwt->claims, "cnf"))
-        return refuse(refusal, REASON_TOKEN_BOUND,
-                      "the token is bound to a key (cnf) and was presented without proof of it");
-    return true;
+                  const struct trace *trace, struct validity *ret_validity,
+                  struct refusal *refusal) {
+    struct judged judged = {.jwt = jwt,
+                            .issuer = issuer,
+                            .trace = trace,
+                            .now = now,
+                            .leeway = issuer->leeway / 1000,
+                            .validity = {.from = INT64_MIN}};
+    struct refusal later;
+    bool hold = true;
+
+    for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
+        struct refusal *told = hold ? refusal : &later;
+        if (checks[i].holds(&judged, told)) continue;
+        if (!trace) return false;
+        TRACE_BAD(trace, checks[i].step, "%s", told->text);
+        hold = false;
+    }
+    if (hold) *ret_validity = judged.validity;
+    return hold;
 }

@@ -10,6 +10,7 @@
 
 #include "server/config/config.h"
 #include "server/token/jwt.h"
+#include "server/token/trace.h"
 
 /* When the claims of a token hold, leeway included. Wall clock, seconds. */
 struct validity {
@@ -26,10 +27,12 @@ static inline bool validity_holds(const struct validity *validity, int64_t now) 
 /*
  * Check type, audience, times, subject and binding of a token of this issuer at now (wall clock,
  * seconds). iss itself is already known to be equal. On true *ret_validity is set;
- * at any other moment the answer would differ only by what that says.
+ * at any other moment the answer would differ only by what that says. With a trace (NULL: none) all
+ * is looked at and told; the refusal is the first fault in any case.
  */
 bool claims_check(const struct jwt *jwt, const struct config_issuer *issuer, int64_t now,
-                  struct validity *ret_validity, struct refusal *refusal) MUST_CHECK;
+                  const struct trace *trace, struct validity *ret_validity,
+                  struct refusal *refusal) MUST_CHECK;
 
 /*
  * The claim at path: the member of exactly that name, or, level by level, "a.b" for b in the object

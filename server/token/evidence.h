@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/span.h"
+#include "server/token/trace.h"
 
 struct evidence {
     int64_t now;    /* wall clock, seconds; tokens are judged by it */
@@ -16,6 +17,7 @@ struct evidence {
     struct span
         authorization; /* value of the first Authorization header; absent if there is none */
     size_t authorization_count;
+    const struct trace *trace; /* NULL: nobody asks how the verdict comes about */
 };
 
 #endif

@@ -124,7 +124,7 @@ static void judge(const struct jwt *jwt, bool strict) {
     struct principal *principal = NULL;
     struct validity validity = {0};
 
-    if (!claims_check(jwt, issuer(strict), NOW, &validity, &refusal)) {
+    if (!claims_check(jwt, issuer(strict), NOW, NULL, &validity, &refusal)) {
         check_refusal(&refusal);
         return;
     }

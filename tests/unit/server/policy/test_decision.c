@@ -60,7 +60,8 @@ TEST(a_principal_needs_every_scope_of_issuer_and_route) {
         if (rows[i].lacks)
             snprintf(expected, sizeof expected, "the token lacks the scope '%s'", rows[i].lacks);
         struct found found = find_first(config);
-        struct decision decision = authorize(&found.match, principal, 0, &refusal);
+        struct decision decision =
+            authorize(&found.match, principal, &(struct evidence){0}, &refusal);
         ck_assert_msg(decision.allowed == !rows[i].lacks, "row %zu", i);
         ck_assert_str_eq(refusal.text, expected);
         ck_assert_int_eq(refusal.reason,
@@ -82,7 +83,7 @@ TEST(who_comes_without_credentials_is_let_in_only_where_the_route_says_so) {
         struct config *config = load("o", rows[i].anonymous, rows[i].scopes);
         struct refusal refusal = {REASON_NO_CREDENTIALS, "no Authorization header was sent"};
         struct found found = find_first(config);
-        struct decision decision = authorize(&found.match, NULL, 0, &refusal);
+        struct decision decision = authorize(&found.match, NULL, &(struct evidence){0}, &refusal);
         ck_assert_msg(decision.allowed == rows[i].allowed, "row %zu", i);
         ck_assert_ptr_null(decision.principal);
         ck_assert_int_eq(refusal.reason, REASON_NO_CREDENTIALS);
@@ -105,7 +106,8 @@ TEST(a_challenge_lists_what_is_needed_each_scope_once) {
         struct buf scopes = buf_make(256);
         struct found found = find_first(config);
         struct refusal refusal;
-        struct decision decision = authorize(&found.match, principal, 0, &refusal);
+        struct decision decision =
+            authorize(&found.match, principal, &(struct evidence){0}, &refusal);
         decision_add_scopes(&decision, REASON_SCOPE_MISSING, &scopes);
         ck_assert_msg(span_equal_text(buf_span(&scopes), rows[i].needed), "row %zu: %.*s", i,
                       SPAN_PRINTF(buf_span(&scopes)));

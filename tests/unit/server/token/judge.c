@@ -153,7 +153,7 @@ struct verdict judge_header(const struct judge *judge, struct span value, size_t
 
     bool allowed = false;
     if (result == AUTH_PRINCIPAL || result == AUTH_ABSENT) {
-        struct decision decision = authorize(&match, principal, evidence.now, &refusal);
+        struct decision decision = authorize(&match, principal, &evidence, &refusal);
         ck_assert(decision.principal == principal && decision.route == match.route->config);
         allowed = decision.allowed;
     }
