@@ -10,6 +10,7 @@
 
 #include "common/attr.h"
 #include "server/dev/dev.h"
+#include "server/explain/command.h"
 #include "server/server.h"
 
 #define EXIT_USAGE 2
@@ -109,6 +110,10 @@ static int command_check(int argc, char **argv) {
     return EXIT_SUCCESS;
 }
 
+static int command_explain(int argc, char **argv) {
+    return explain_main(argc, argv, load_config);
+}
+
 static const struct command {
     const char *name;
     int (*run)(int argc, char **argv);
@@ -116,6 +121,7 @@ static const struct command {
 } commands[] = {
     {"run", command_run, "serve (also without any command)"},
     {"check", command_check, "check the configuration and exit"},
+    {"explain", command_explain, "tell why a token is let through or refused"},
     {"dev", dev_main, "try it: a throwaway issuer, sample routes and curl lines, on loopback"},
 };
 
