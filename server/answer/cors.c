@@ -22,18 +22,16 @@ void cors_add_lines(struct span origin, struct buf *lines) {
              SPAN_PRINTF(origin));
 }
 
-struct answer cors_answer(const struct route *route, struct span origin) {
+struct answer cors_answer(const struct route *route, struct span asked_method, struct span origin) {
     const struct config_cors *cors = &route->config->cors;
     struct answer answer = answer_make(204);
 
-    buf_addf(&answer.headers, "Access-Control-Allow-Origin: %.*s\r\nVary: Origin\r\n",
-             SPAN_PRINTF(origin));
-    buf_add_text(&answer.headers, "Access-Control-Allow-Methods: ");
-    struct buf methods = buf_make(ANSWER_HEADER_MAX);
-    route_add_allow(route, &methods);
-    buf_add(&answer.headers, buf_span(&methods));
-    buf_done(&methods);
-    buf_add_text(&answer.headers, "\r\nAccess-Control-Allow-Headers: ");
+    buf_addf(&answer.headers,
+             "Access-Control-Allow-Origin: %.*s\r\n"
+             "Vary: Origin\r\n"
+             "Access-Control-Allow-Methods: %.*s\r\n"
+             "Access-Control-Allow-Headers: ",
+             SPAN_PRINTF(origin), SPAN_PRINTF(asked_method));
     for (size_t i = 0; i < cors->headers.count; i++)
         buf_addf(&answer.headers, "%s%s", i ? ", " : "", cors->headers.items[i]);
     buf_addf(&answer.headers, "\r\nAccess-Control-Max-Age: %" PRId64 "\r\n", cors->max_age / 1000);

@@ -23,8 +23,10 @@ bool cors_allows(const struct config_route *route, struct span origin);
 /* Add the header lines that let a script of an allowed origin read an answer. */
 void cors_add_lines(struct span origin, struct buf *lines);
 
-/* The answer to a preflight for the route and those beside it, from an allowed origin. The caller
- * frees it with answer_done(). */
-struct answer cors_answer(const struct route *route, struct span origin);
+/*
+ * The answer to a preflight about that method, from an allowed origin. It names this method alone,
+ * so that nothing is learnt about others. The caller frees it with answer_done().
+ */
+struct answer cors_answer(const struct route *route, struct span asked_method, struct span origin);
 
 #endif

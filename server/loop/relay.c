@@ -163,7 +163,9 @@ static bool start(struct relay *relay, enum transfer_failure *ret_why) {
     if (!relay_collect(conn, MHD_HEADER_KIND, &fields)) return false;
     relay->field_count = fields.count;
     request_id_choose(fields, &relay->id);
-    bool plain = request->head.has_body || request->head.http_1_0;
+    /* A preflight that is passed on carries no token: it must not open a tunnel. */
+    bool nobody = !request->principal && !relay->route->anonymous;
+    bool plain = request->head.has_body || request->head.http_1_0 || nobody;
     struct span upgrade = plain ? SPAN_NONE : forward_upgrade(fields);
     if (upgrade.len >= TRANSFER_UPGRADE_MAX) upgrade = SPAN_NONE;
     struct transfer_request wanted = {

@@ -86,13 +86,19 @@ static bool is_passed_on(const struct response_head *head, struct fields naming,
            !span_equal_nocase(field->name, SPAN_LITERAL("x-request-id"));
 }
 
+/* Also where the origin is another one: caches must not give that response to a script. */
+static bool add_vary(const struct relay *relay, struct MHD_Response *response) {
+    return relay->route->cors.origins.count == 0 ||
+           MHD_add_response_header(response, "Vary", "Origin") == MHD_YES;
+}
+
 static bool add_cors(const struct relay *relay, struct MHD_Response *response) {
     const char *origin = relay->conn->request.cors_origin.ptr; /* libmicrohttpd's, with its NUL */
-    return !origin ||
-           (MHD_add_response_header(response, "Access-Control-Allow-Origin", origin) == MHD_YES &&
-            MHD_add_response_header(response, "Access-Control-Expose-Headers", CORS_EXPOSED) ==
-                MHD_YES &&
-            MHD_add_response_header(response, "Vary", "Origin") == MHD_YES);
+    return add_vary(relay, response) &&
+           (!origin ||
+            (MHD_add_response_header(response, "Access-Control-Allow-Origin", origin) == MHD_YES &&
+             MHD_add_response_header(response, "Access-Control-Expose-Headers", CORS_EXPOSED) ==
+                 MHD_YES));
 }
 
 static bool add_fields(struct relay *relay, struct MHD_Response *response,

@@ -262,7 +262,7 @@ static bool answer_preflight(struct conn *conn, enum MHD_Result *result) {
         *result = refuse_early(conn);
         return true;
     }
-    struct answer answer = cors_answer(match.route, origin);
+    struct answer answer = cors_answer(match.route, asked, origin);
     *result = reply_send(conn, &answer);
     return true;
 }
@@ -270,8 +270,12 @@ static bool answer_preflight(struct conn *conn, enum MHD_Result *result) {
 /* Where clients find out about a resource. Public, for scripts of every origin, too. */
 static bool answer_metadata(struct conn *conn, enum MHD_Result *result) {
     struct request *request = &conn->request;
-    const struct resource *resource = resources_described_at(request->view->setup->resources,
-                                                             request->host, request->target.path);
+    const struct setup *setup = request->view->setup;
+
+    /* A proxy that asks takes 200 for consent. */
+    if (routes_is_for_asking(setup->routes, buf_span(&request->raw_target))) return false;
+    const struct resource *resource =
+        resources_described_at(setup->resources, request->host, request->target.path);
     if (!resource) return false;
     if (!span_equal_text(request->method, "GET") && !span_equal_text(request->method, "HEAD")) {
         struct problem_context context = {.allow = SPAN_LITERAL("GET, HEAD")};
@@ -318,14 +322,14 @@ static bool find_route(struct conn *conn, struct route_match *ret, enum MHD_Resu
         return false;
     }
     if (answer_preflight(conn, result)) return false;
+    if (ret->route->config->cors.origins.count) {
+        struct span origin = header_of(conn, "Origin");
+        if (cors_allows(ret->route->config, origin)) request->cors_origin = origin;
+    }
     request->wrong_method = found == ROUTE_OTHER_METHOD;
     if (request->wrong_method && route_is_open(ret->route)) {
         *result = refuse_method(conn, ret->route);
         return false;
-    }
-    if (ret->route->config->cors.origins.count) {
-        struct span origin = header_of(conn, "Origin");
-        if (cors_allows(ret->route->config, origin)) request->cors_origin = origin;
     }
     return true;
 }

@@ -576,13 +576,39 @@ static bool check_own(const struct requirement *requirement, const struct requir
     return met;
 }
 
-bool requirement_check(const struct requirement *requirement, const struct requirement_facts *facts,
+/* What is wrong with the token or the login, in all parts that must be met. */
+static bool check_ages(const struct requirement *requirement, const struct requirement_facts *facts,
                        const struct requirement **ret_by, struct refusal *refusal) {
+    *ret_by = requirement;
+    if (!check_token_age(requirement, facts, refusal) || !check_acr(requirement, facts, refusal) ||
+        !check_auth_age(requirement, facts, refusal))
+        return false;
+    for (size_t i = 0; i < requirement->own->all_of_count; i++)
+        if (!check_ages(&requirement->all_of[i], facts, ret_by, refusal)) return false;
+    return true;
+}
+
+static bool check_parts(const struct requirement *requirement,
+                        const struct requirement_facts *facts, const struct requirement **ret_by,
+                        struct refusal *refusal) {
     *ret_by = requirement;
     if (!check_own(requirement, facts, refusal)) return false;
     for (size_t i = 0; i < requirement->own->all_of_count; i++)
         if (!requirement_check(&requirement->all_of[i], facts, ret_by, refusal)) return false;
-    return check_alternatives(requirement, facts, ret_by, refusal);
+    if (!check_alternatives(requirement, facts, ret_by, refusal)) return false;
+    *ret_by = requirement;
+    return true;
+}
+
+bool requirement_check(const struct requirement *requirement, const struct requirement_facts *facts,
+                       const struct requirement **ret_by, struct refusal *refusal) {
+    const struct requirement *by;
+    struct refusal later;
+
+    bool timely = check_ages(requirement, facts, ret_by, refusal);
+    if (!timely && !facts->trace) return false;
+    bool met = check_parts(requirement, facts, timely ? ret_by : &by, timely ? refusal : &later);
+    return timely && met;
 }
 
 /* --- what would help ----------------------------------------------------------------------- */
