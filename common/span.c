@@ -4,10 +4,10 @@ static char lower(char c) {
     return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
 }
 
-bool span_equal_nocase(struct span a, struct span b) {
-    if (!a.ptr || !b.ptr || a.len != b.len) return false;
-    for (size_t i = 0; i < a.len; i++)
-        if (lower(a.ptr[i]) != lower(b.ptr[i])) return false;
+bool span_bytes_equal_nocase(const char *a, const char *b, size_t len) {
+    if (memcmp(a, b, len) == 0) return true;
+    for (size_t i = 0; i < len; i++)
+        if (lower(a[i]) != lower(b[i])) return false;
     return true;
 }
 

@@ -40,8 +40,13 @@ static inline bool span_equal_text(struct span a, const char *text) {
     return span_equal(a, span_of(text));
 }
 
-/* Equal but for the case of ASCII letters, whatever the locale. */
-bool span_equal_nocase(struct span a, struct span b);
+/* span_equal_nocase() of as many bytes of both. */
+bool span_bytes_equal_nocase(const char *a, const char *b, size_t len);
+
+/* Equal but for the case of ASCII letters, whatever the locale. Most are told apart by length. */
+static inline bool span_equal_nocase(struct span a, struct span b) {
+    return a.len == b.len && a.ptr && b.ptr && span_bytes_equal_nocase(a.ptr, b.ptr, a.len);
+}
 
 static inline bool span_starts_with(struct span span, struct span prefix) {
     return span.ptr && prefix.ptr && span.len >= prefix.len &&

@@ -40,21 +40,33 @@ static void verdict(const struct principal *principal, struct buf *out) {
     buf_add_text(out, "{\"allowed\":true}");
 }
 
-static void (*const endpoints[])(const struct principal *principal, struct buf *out) = {
+typedef void endpoint(const struct principal *principal, struct buf *out);
+
+static endpoint *const endpoints[] = {
     [RESPOND_IDENTITY] = identity,
     [RESPOND_PROFILE] = profile,
     [RESPOND_VERDICT] = verdict,
 };
 
-struct answer endpoint_answer(const struct decision *decision) {
-    /* A route to an upstream has no endpoint. */
+/* The route's row in the table; NULL where there is none: a route to an upstream has none. */
+static endpoint *const *find(const struct decision *decision) {
     enum respond respond = decision->route ? decision->route->respond : RESPOND_NONE;
-    if (!decision->allowed || respond >= ARRAY_LEN(endpoints) || !endpoints[respond]) {
+    bool known = decision->allowed && respond < ARRAY_LEN(endpoints) && endpoints[respond];
+    return known ? &endpoints[respond] : NULL;
+}
+
+struct answer endpoint_answer(const struct decision *decision) {
+    endpoint *const *write = find(decision);
+    if (!write) {
         struct answer answer = answer_make(500);
         buf_add_text(&answer.body, "{\"error\":\"server_error\"}");
         return answer;
     }
     struct answer answer = answer_make(200);
-    endpoints[respond](decision->principal, &answer.body);
+    (*write)(decision->principal, &answer.body);
     return answer;
+}
+
+const void *endpoint_key(const struct decision *decision) {
+    return find(decision);
 }

@@ -13,4 +13,8 @@
  */
 struct answer endpoint_answer(const struct decision *decision);
 
+/* An address that stands for the endpoint of an allowed decision, whose answer depends on nothing
+ * else but the principal; NULL where endpoint_answer() has none. */
+const void *endpoint_key(const struct decision *decision);
+
 #endif

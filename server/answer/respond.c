@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-CLEANUP_DEFINE(struct MHD_Response *, MHD_destroy_response)
-
 static bool add(struct MHD_Response *response, const char *name, const char *value) {
     return MHD_add_response_header(response, name, value) == MHD_YES;
 }
@@ -45,12 +43,24 @@ static bool add_headers(struct MHD_Response *response, const struct answer *answ
            (!answer->close || add(response, MHD_HTTP_HEADER_CONNECTION, "close"));
 }
 
-bool respond(struct MHD_Connection *connection, const struct answer *answer) {
-    if (!answer_ok(answer)) return false;
+struct MHD_Response *respond_make(const struct answer *answer) {
+    if (!answer_ok(answer)) return NULL;
 
     CLEANUP(MHD_destroy_responsep)
     struct MHD_Response *response =
         MHD_create_response_from_buffer(answer->body.len, answer->body.data, MHD_RESPMEM_MUST_COPY);
-    return response && add_headers(response, answer) &&
-           MHD_queue_response(connection, answer->status, response) == MHD_YES;
+    if (!response || !add_headers(response, answer)) return NULL;
+    return TAKE_PTR(response);
+}
+
+/* What libmicrohttpd and the allocator take for the whole, and for each header besides its bytes.
+ */
+#define RESPONSE_SIZE 512
+#define HEADER_SIZE 112
+
+size_t respond_size(const struct answer *answer) {
+    size_t lines = 0;
+    for (size_t i = 0; i < answer->headers.len; i++) lines += answer->headers.data[i] == '\n';
+    return RESPONSE_SIZE + answer->body.len + answer->challenge.len + answer->allow.len +
+           answer->headers.len + answer->request_id.len + lines * HEADER_SIZE;
 }

@@ -8,10 +8,17 @@
 
 #include "server/answer/answer.h"
 
+CLEANUP_DEFINE(struct MHD_Response *, MHD_destroy_response)
+
 /*
- * Queue the answer on the connection. Worker thread. All of it is copied. Returns false where it
- * could not be queued; the connection must then be closed.
+ * The answer as libmicrohttpd has it, but for the status: all of it is copied. Nothing in it
+ * changes by being sent, so it may be queued again and again, by one worker. NULL without memory.
+ * The caller drops it with MHD_destroy_response(); connections that it is queued on hold it
+ * themselves.
  */
-bool respond(struct MHD_Connection *connection, const struct answer *answer) MUST_CHECK;
+struct MHD_Response *respond_make(const struct answer *answer) MUST_CHECK;
+
+/* About how many bytes of memory respond_make() takes for that answer. */
+size_t respond_size(const struct answer *answer);
 
 #endif

@@ -27,6 +27,7 @@ struct request {
     struct buf raw_target;                 /* as received; memory is kept from request to request */
     struct buf path;                       /* normalised */
     struct view *view;                     /* pinned while it is judged; NULL between requests */
+    uint64_t number;                       /* no other request of this worker has it */
     int64_t began_ms;                      /* monotonic; 0 = there was no request yet */
     int64_t wait_until_ms;                 /* monotonic; 0 = has not waited for keys */
     const struct keyring_entry *waits_for; /* in view; NULL = does not wait */

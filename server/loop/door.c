@@ -2,20 +2,27 @@
 
 #include "common/ascii.h"
 
+/* The fields that tell how a request is framed, and who sends it. */
+enum known { AUTHORIZATION, HOST, CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT, KNOWN };
+
+static const struct span known_names[KNOWN] = {
+    [AUTHORIZATION] = SPAN_LITERAL("Authorization"),
+    [HOST] = SPAN_LITERAL("Host"),
+    [CONTENT_LENGTH] = SPAN_LITERAL("Content-Length"),
+    [TRANSFER_ENCODING] = SPAN_LITERAL("Transfer-Encoding"),
+    [EXPECT] = SPAN_LITERAL("Expect"),
+};
+
 /* Collected over the header lines. */
 struct walk {
     bool starts_anywhere; /* where the first line begins is not known */
     const char *cursor;   /* where the next line must begin; NULL once something is out of place */
-    struct span authorization;
-    size_t authorizations;
-    struct span host;
-    size_t hosts;
-    struct span content_length;
-    size_t content_lengths;
-    struct span transfer_encoding;
-    size_t transfer_encodings;
-    struct span expect;
-    size_t expects;
+    struct {
+        struct span first; /* absent where there is none */
+        size_t count;
+    } known[KNOWN];
+    struct field_list *fields;
+    bool lacks_memory;
     const char *wrong; /* the first fault; NULL while there is none */
 };
 
@@ -73,21 +80,9 @@ static void follow_line(struct walk *walk, struct span name, struct span value) 
 }
 
 static void remember(struct walk *walk, struct span name, struct span value) {
-    const struct {
-        struct span name;
-        struct span *first;
-        size_t *count;
-    } known[] = {
-        {SPAN_LITERAL("authorization"), &walk->authorization, &walk->authorizations},
-        {SPAN_LITERAL("host"), &walk->host, &walk->hosts},
-        {SPAN_LITERAL("content-length"), &walk->content_length, &walk->content_lengths},
-        {SPAN_LITERAL("transfer-encoding"), &walk->transfer_encoding, &walk->transfer_encodings},
-        {SPAN_LITERAL("expect"), &walk->expect, &walk->expects},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
-        if (!span_equal_nocase(name, known[i].name)) continue;
-        if ((*known[i].count)++ == 0) *known[i].first = value;
-    }
+    for (size_t i = 0; i < KNOWN; i++)
+        if (span_equal_nocase(name, known_names[i]) && walk->known[i].count++ == 0)
+            walk->known[i].first = value;
 }
 
 static enum MHD_Result on_header(void *argument, enum MHD_ValueKind kind, const char *name,
@@ -107,7 +102,8 @@ static enum MHD_Result on_header(void *argument, enum MHD_ValueKind kind, const 
         return MHD_NO;
     }
     remember(walk, name_span, value_span);
-    return MHD_YES;
+    walk->lacks_memory = !field_list_add(walk->fields, name_span, value_span);
+    return walk->lacks_memory ? MHD_NO : MHD_YES;
 }
 
 /* The request line must stand in the buffer as METHOD SP target SP version, with CR LF behind. */
@@ -127,60 +123,92 @@ static size_t head_size(struct MHD_Connection *connection) {
 }
 
 static const char *fault_of_host(const struct walk *walk, bool http_1_0) {
-    if (walk->hosts > 1) return "there is more than one Host header";
-    if (walk->hosts == 0) return http_1_0 ? NULL : "there is no Host header";
-    return is_host(span_trim(walk->host)) ? NULL : "the Host header is not a host";
+    if (walk->known[HOST].count > 1) return "there is more than one Host header";
+    if (walk->known[HOST].count == 0) return http_1_0 ? NULL : "there is no Host header";
+    return is_host(span_trim(walk->known[HOST].first)) ? NULL : "the Host header is not a host";
 }
 
 static const char *fault_of_length(const struct walk *walk, bool http_1_0) {
-    if (walk->content_lengths > 1) return "there is more than one Content-Length header";
-    if (walk->content_lengths && !is_digits(walk->content_length))
+    size_t lengths = walk->known[CONTENT_LENGTH].count;
+    size_t encodings = walk->known[TRANSFER_ENCODING].count;
+
+    if (lengths > 1) return "there is more than one Content-Length header";
+    if (lengths && !is_digits(walk->known[CONTENT_LENGTH].first))
         return "the Content-Length header is not a plain number";
-    if (walk->transfer_encodings == 0) return NULL;
-    if (walk->content_lengths) return "there are both Content-Length and Transfer-Encoding headers";
+    if (encodings == 0) return NULL;
+    if (lengths) return "there are both Content-Length and Transfer-Encoding headers";
     if (http_1_0) return "HTTP/1.0 has no Transfer-Encoding";
-    if (walk->transfer_encodings > 1 ||
-        !span_equal_nocase(walk->transfer_encoding, SPAN_LITERAL("chunked")))
+    if (encodings > 1 ||
+        !span_equal_nocase(walk->known[TRANSFER_ENCODING].first, SPAN_LITERAL("chunked")))
         return "the Transfer-Encoding is not exactly chunked";
     return NULL;
 }
 
-bool door_check_trailers(struct MHD_Connection *connection, struct refusal *refusal) {
-    struct walk walk = {.starts_anywhere = true};
-
-    int count = MHD_get_connection_values_n(connection, MHD_FOOTER_KIND, on_header, &walk);
-    if (!walk.wrong && count && !walk.cursor)
-        walk.wrong = "a trailer line does not end in CR LF, is folded, or holds a NUL";
-    return !walk.wrong || refuse(refusal, REASON_FRAMING, "%s", walk.wrong);
+/* Walk over all lines of that kind. Returns how many there are. */
+static int walk_over(struct MHD_Connection *connection, enum MHD_ValueKind kind,
+                     struct walk *walk) {
+    field_list_clear(walk->fields);
+    return MHD_get_connection_values_n(connection, kind, on_header, walk);
 }
 
-bool door_check(const struct door_head *head, struct door_result *ret, struct refusal *refusal) {
+static bool refuse_walk(const struct walk *walk, struct refusal *refusal) {
+    if (walk->lacks_memory) return refuse(refusal, REASON_OUT_OF_MEMORY, "out of memory");
+    return refuse(refusal, REASON_FRAMING, "%s", walk->wrong);
+}
+
+bool door_check_trailers(struct MHD_Connection *connection, struct field_list *fields,
+                         struct refusal *refusal) {
+    struct walk walk = {.starts_anywhere = true, .fields = fields};
+
+    int count = walk_over(connection, MHD_FOOTER_KIND, &walk);
+    if (!walk.wrong && count && !walk.cursor)
+        walk.wrong = "a trailer line does not end in CR LF, is folded, or holds a NUL";
+    return (!walk.wrong && !walk.lacks_memory) || refuse_walk(&walk, refusal);
+}
+
+bool door_collect(struct MHD_Connection *connection, uint64_t number, struct field_list *fields) {
+    struct walk walk = {.starts_anywhere = true, .fields = fields};
+
+    walk_over(connection, MHD_HEADER_KIND, &walk);
+    if (walk.wrong || walk.lacks_memory) return false;
+    fields->owner = number;
+    return true;
+}
+
+static void tell(const struct walk *walk, bool http_1_0, struct door_result *ret) {
+    ret->authorization = walk->known[AUTHORIZATION].first;
+    ret->authorization_count = walk->known[AUTHORIZATION].count;
+    ret->host = walk->known[HOST].count ? span_trim(walk->known[HOST].first) : SPAN_NONE;
+    ret->http_1_0 = http_1_0;
+    ret->chunked = walk->known[TRANSFER_ENCODING].count != 0;
+    ret->content_length =
+        walk->known[CONTENT_LENGTH].count ? number(walk->known[CONTENT_LENGTH].first) : 0;
+    ret->has_body = ret->chunked || ret->content_length;
+    ret->expects_continue =
+        !http_1_0 && span_equal_nocase(walk->known[EXPECT].first, SPAN_LITERAL("100-continue"));
+}
+
+bool door_check(const struct door_head *head, struct field_list *fields, struct door_result *ret,
+                struct refusal *refusal) {
     bool http_1_0 = strcmp(head->version, MHD_HTTP_VERSION_1_0) == 0;
     size_t size = head_size(head->connection);
-    struct walk walk = {.cursor = first_line_end(head)};
+    struct walk walk = {.cursor = first_line_end(head), .fields = fields};
 
     if (size > head->header_max)
         return refuse(refusal, REASON_HEAD_TOO_LARGE,
                       "the request head has %zu bytes; %zu are accepted", size, head->header_max);
     if (!ascii_is_token(span_of(head->method)))
         return refuse(refusal, REASON_FRAMING, "the method is not a token");
-    MHD_get_connection_values_n(head->connection, MHD_HEADER_KIND, on_header, &walk);
+    walk_over(head->connection, MHD_HEADER_KIND, &walk);
 
     if (!walk.wrong) walk.wrong = fault_of_host(&walk, http_1_0);
     if (!walk.wrong) walk.wrong = fault_of_length(&walk, http_1_0);
     /* The empty line that ends the head is two bytes as well. */
     if (!walk.wrong && (!walk.cursor || walk.cursor + 2 != head->method + size))
         walk.wrong = "a line does not end in CR LF, is folded, or holds a NUL";
-    if (walk.wrong) return refuse(refusal, REASON_FRAMING, "%s", walk.wrong);
+    if (walk.wrong || walk.lacks_memory) return refuse_walk(&walk, refusal);
 
-    ret->authorization = walk.authorizations ? walk.authorization : SPAN_NONE;
-    ret->authorization_count = walk.authorizations;
-    ret->host = walk.hosts ? span_trim(walk.host) : SPAN_NONE;
-    ret->http_1_0 = http_1_0;
-    ret->chunked = walk.transfer_encodings != 0;
-    ret->content_length = walk.content_lengths ? number(walk.content_length) : 0;
-    ret->has_body = ret->chunked || ret->content_length;
-    ret->expects_continue =
-        !http_1_0 && span_equal_nocase(walk.expect, SPAN_LITERAL("100-continue"));
+    tell(&walk, http_1_0, ret);
+    fields->owner = head->number;
     return true;
 }

@@ -8,6 +8,7 @@
 #include <microhttpd.h>
 
 #include "common/span.h"
+#include "server/proxy/field.h"
 #include "server/token/reason.h"
 
 /* The head of a request as libmicrohttpd shows it to its handler. */
@@ -18,6 +19,7 @@ struct door_head {
     const char *version;
     struct span raw_target;
     size_t header_max; /* limit for the whole head, in bytes */
+    uint64_t number;   /* of the request: of no other of this worker, and not 0 */
 };
 
 /* What the later steps need of the headers; spans live as long as the request. */
@@ -39,14 +41,23 @@ struct door_result {
  * or in HTTP/1.0; a head larger than header_max; and a head of which libmicrohttpd does not show
  * every byte: bare LF as line end, folded lines, NUL bytes, stray spaces in the request line. One
  * form stays hidden: a NUL and a bare LF look like the CR LF they stand for, and hide nothing.
+ * fields gets the header fields, whose bytes live as long as the request, and its number for owner;
+ * what is refused owns none.
  */
-bool door_check(const struct door_head *head, struct door_result *ret,
+bool door_check(const struct door_head *head, struct field_list *fields, struct door_result *ret,
                 struct refusal *refusal) MUST_CHECK;
 
 /*
  * The same for the trailer section behind a chunked body: names that are tokens, values without
- * control characters, lines that end in CR LF, are not folded and hold no NUL.
+ * control characters, lines that end in CR LF, are not folded and hold no NUL. fields gets its
+ * fields, which nobody owns.
  */
-bool door_check_trailers(struct MHD_Connection *connection, struct refusal *refusal) MUST_CHECK;
+bool door_check_trailers(struct MHD_Connection *connection, struct field_list *fields,
+                         struct refusal *refusal) MUST_CHECK;
+
+/* The fields of a request whose head was checked, for fields that others were put in since. False
+ * without memory. */
+bool door_collect(struct MHD_Connection *connection, uint64_t number,
+                  struct field_list *fields) MUST_CHECK;
 
 #endif

@@ -160,7 +160,7 @@ static bool start(struct relay *relay, enum transfer_failure *ret_why) {
     struct fields fields;
 
     *ret_why = TRANSFER_NO_MEMORY;
-    if (!relay_collect(conn, MHD_HEADER_KIND, &fields)) return false;
+    if (!relay_collect(conn, &fields)) return false;
     relay->field_count = fields.count;
     request_id_choose(fields, &relay->id);
     /* A preflight that is passed on carries no token: it must not open a tunnel. */
@@ -217,13 +217,14 @@ static enum MHD_Result upload(struct relay *relay, struct span bytes, size_t *re
 
 static void complete(struct relay *relay) {
     struct refusal *refusal = &relay->conn->request.refusal;
+    struct field_list *fields = &relay->worker->fields;
     struct buf trailers = buf_make(FORWARD_HEAD_MAX);
 
     relay->phase = RELAY_UPLOADED;
     relay->conn->request.unread_body = false;
     if (relay->failed) return;
-    relay->failed = !door_check_trailers(relay->conn->mhd, refusal);
-    if (!relay->failed && !relay_add_trailers(relay, &trailers)) {
+    relay->failed = !door_check_trailers(relay->conn->mhd, fields, refusal);
+    if (!relay->failed && !relay_add_trailers(relay, field_list_all(fields), &trailers)) {
         relay->failed = true;
         refuse(refusal, REASON_OUT_OF_MEMORY, "out of memory");
     }

@@ -1,35 +1,14 @@
 #include "server/loop/relay_request.h"
 
-#include <stdlib.h>
-
 #include "common/clock.h"
 
-#define FIELDS_STEP 64
+bool relay_collect(struct conn *conn, struct fields *ret) {
+    struct field_list *list = &conn->worker->fields;
+    uint64_t number = conn->request.number;
 
-static enum MHD_Result add_field(void *argument, enum MHD_ValueKind kind, const char *name,
-                                 size_t name_len, const char *value, size_t value_len) {
-    struct worker *worker = argument;
-    (void)kind;
-
-    if (worker->field_count == worker->field_room) {
-        size_t room = worker->field_room + FIELDS_STEP;
-        struct field *fields = realloc(worker->fields, room * sizeof *fields);
-        if (!fields) return MHD_NO;
-        worker->fields = fields;
-        worker->field_room = room;
-    }
-    worker->fields[worker->field_count++] =
-        (struct field){{name, name_len}, span_trim((struct span){value, value ? value_len : 0})};
-    return MHD_YES;
-}
-
-bool relay_collect(struct conn *conn, enum MHD_ValueKind kind, struct fields *ret) {
-    struct worker *worker = conn->worker;
-
-    worker->field_count = 0;
-    int count = MHD_get_connection_values_n(conn->mhd, kind, add_field, worker);
-    *ret = (struct fields){worker->fields, worker->field_count};
-    return count >= 0 && (size_t)count == worker->field_count;
+    if (list->owner != number && !door_collect(conn->mhd, number, list)) return false;
+    *ret = field_list_all(list);
+    return true;
 }
 
 static const struct config_upstream *upstream_of(const struct relay *relay) {
@@ -64,17 +43,17 @@ bool relay_add_head(struct relay *relay, struct fields fields, struct span upgra
         .target_host = span_of(relay->transfer.peer->host),
         .principal = request->principal,
     };
+    struct assertion assertion = {SPAN_NONE, 0};
     if (forward.principal && forward.upstream->assertion &&
         !assertion_find(setup->assertion_key, setup->config, forward.upstream, forward.principal,
-                        clock_wall(), &forward.assertion))
+                        clock_wall(), &assertion))
         return false;
+    forward.assertion = assertion.text;
     forward_add_head(setup->rules, &forward, &relay->transfer.out);
     return buf_ok(&relay->transfer.out);
 }
 
-bool relay_add_trailers(struct relay *relay, struct buf *out) {
-    struct fields fields;
-    if (!relay_collect(relay->conn, MHD_FOOTER_KIND, &fields)) return false;
+bool relay_add_trailers(struct relay *relay, struct fields fields, struct buf *out) {
     for (size_t i = 0; i < fields.count; i++) {
         const struct field *field = &fields.items[i];
         if (forward_takes_trailer(relay->conn->request.view->setup->rules, field->name))

@@ -6,9 +6,12 @@
 
 #include "server/loop/relay_state.h"
 
-/* All fields of that kind that the client sent; they live until the next call. False without
- * memory. */
-bool relay_collect(struct conn *conn, enum MHD_ValueKind kind, struct fields *ret) MUST_CHECK;
+/*
+ * The header fields of the request that conn is about, whose head was checked. The array is the
+ * worker's and lives until another request is looked at; the bytes live as long as the request.
+ * False without memory.
+ */
+bool relay_collect(struct conn *conn, struct fields *ret) MUST_CHECK;
 
 /* How the body of a request is framed. */
 enum forward_body relay_body_kind(const struct door_result *head);
@@ -20,6 +23,6 @@ enum forward_body relay_body_kind(const struct door_result *head);
 bool relay_add_head(struct relay *relay, struct fields fields, struct span upgrade) MUST_CHECK;
 
 /* Write what an upstream may see of the client's trailer section. False without memory. */
-bool relay_add_trailers(struct relay *relay, struct buf *out) MUST_CHECK;
+bool relay_add_trailers(struct relay *relay, struct fields fields, struct buf *out) MUST_CHECK;
 
 #endif

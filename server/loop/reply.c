@@ -22,16 +22,52 @@ static void log_access(const struct conn *conn, unsigned status) {
         LOG_NUMBER("took_ms", clock_monotonic_ms() - request->began_ms));
 }
 
-enum MHD_Result reply_send(struct conn *conn, struct answer *answer) {
-    const struct worker *worker = conn->worker;
-    if (atomic_load(&worker->shared->draining)) answer->close = true;
+static bool is_draining(const struct conn *conn) {
+    return atomic_load(&conn->worker->shared->draining);
+}
 
-    bool queued = respond(conn->mhd, answer);
+static enum MHD_Result queue(struct conn *conn, unsigned status, struct MHD_Response *response) {
+    enum MHD_Result result = response ? MHD_queue_response(conn->mhd, status, response) : MHD_NO;
     /* A request that went to an upstream is logged when it is over. */
-    if (worker->view->setup->config->log.access && !conn->request.relay)
-        log_access(conn, answer->status);
+    if (conn->worker->view->setup->config->log.access && !conn->request.relay)
+        log_access(conn, status);
+    return result;
+}
+
+enum MHD_Result reply_send(struct conn *conn, struct answer *answer) {
+    if (is_draining(conn)) answer->close = true;
+    CLEANUP(MHD_destroy_responsep) struct MHD_Response *response = respond_make(answer);
+    enum MHD_Result result = queue(conn, answer->status, response);
     answer_done(answer);
-    return queued ? MHD_YES : MHD_NO;
+    return result;
+}
+
+static void let_go(void *response) {
+    MHD_destroy_response(response);
+}
+
+enum MHD_Result reply_keep(struct conn *conn, struct answer *answer, const void *key,
+                           int64_t until) {
+    const struct principal *principal = conn->request.principal;
+    bool lasting = answer->status == MHD_HTTP_OK && !answer->close;
+    if (!principal || !lasting || is_draining(conn)) return reply_send(conn, answer);
+
+    CLEANUP(MHD_destroy_responsep) struct MHD_Response *response = respond_make(answer);
+    enum MHD_Result result = queue(conn, answer->status, response);
+    struct memo memo = {key, let_go, response, respond_size(answer), until};
+    if (response && principal_remember(principal, &memo)) response = NULL;
+    answer_done(answer);
+    return result;
+}
+
+bool reply_again(struct conn *conn, const void *key, enum MHD_Result *ret) {
+    const struct principal *principal = conn->request.principal;
+    if (!principal || is_draining(conn)) return false;
+
+    struct MHD_Response *response = principal_memo(principal, key, let_go, clock_wall());
+    if (!response) return false;
+    *ret = queue(conn, MHD_HTTP_OK, response);
+    return true;
 }
 
 struct answer reply_refusal(struct conn *conn, struct problem_context *context) {

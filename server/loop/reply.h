@@ -11,6 +11,19 @@
  * verdict. */
 enum MHD_Result reply_send(struct conn *conn, struct answer *answer);
 
+/*
+ * The same for an answer of status 200 that depends on nothing but who is calling, the
+ * configuration and key, an address in that configuration or in our own tables: it is kept with the
+ * principal until then (see struct memo), for reply_again(). Where everybody must be told that
+ * connections end, and for nobody in particular, nothing is kept.
+ */
+enum MHD_Result reply_keep(struct conn *conn, struct answer *answer, const void *key,
+                           int64_t until);
+
+/* Send what reply_keep() keeps under key, with libmicrohttpd's verdict in *ret. False where there
+ * is nothing, or the answer has to be another this time. */
+bool reply_again(struct conn *conn, const void *key, enum MHD_Result *ret);
+
 /* The same for the refusal that stands in conn->request.refusal. context says what else to tell. */
 enum MHD_Result reply_refuse(struct conn *conn, struct problem_context *context);
 

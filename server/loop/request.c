@@ -134,28 +134,47 @@ static enum MHD_Result refuse_decided(struct conn *conn, const struct decision *
     return result;
 }
 
+/* Whose assertion the answer to the asking proxy has to bring; NULL: none. */
+static const struct config_upstream *find_asserted(const struct config *config,
+                                                   const struct decision *decision) {
+    size_t index = decision->route->upstream_index;
+    if (!decision->principal || index == UPSTREAM_NONE) return NULL;
+    return config->upstreams[index].assertion ? &config->upstreams[index] : NULL;
+}
+
 /* Another proxy's request may go on, with what its upstream is told about the caller. */
 static enum MHD_Result answer_asker(struct conn *conn, const struct decision *decision) {
     const struct setup *setup = conn->request.view->setup;
-    const struct config_route *route = decision->route;
-    struct answer answer = answer_make(200);
-    struct span assertion;
+    const struct config_upstream *upstream = find_asserted(setup->config, decision);
+    /* All that the answer depends on besides the principal. */
+    const void *key = upstream ? (const void *)upstream : setup->rules;
+    struct assertion assertion = {SPAN_NONE, MEMO_HOLDS};
+    enum MHD_Result result;
 
+    if (reply_again(conn, key, &result)) return result;
+    if (upstream && !assertion_find(setup->assertion_key, setup->config, upstream,
+                                    decision->principal, clock_wall(), &assertion)) {
+        refuse(&conn->request.refusal, REASON_OUT_OF_MEMORY, "out of memory");
+        return refuse_early(conn);
+    }
+    struct answer answer = answer_make(200);
     buf_add_text(&answer.body, "{\"allowed\":true}");
     forward_add_identity(setup->rules, decision->principal, &answer.headers);
-    bool wanted = decision->principal && route->upstream_index != UPSTREAM_NONE &&
-                  setup->config->upstreams[route->upstream_index].assertion;
-    if (wanted) {
-        const struct config_upstream *upstream = &setup->config->upstreams[route->upstream_index];
-        if (!assertion_find(setup->assertion_key, setup->config, upstream, decision->principal,
-                            clock_wall(), &assertion)) {
-            answer_done(&answer);
-            refuse(&conn->request.refusal, REASON_OUT_OF_MEMORY, "out of memory");
-            return refuse_early(conn);
-        }
+    if (upstream)
         buf_addf(&answer.headers, "%s: %.*s\r\n", setup->config->assertion.header,
-                 SPAN_PRINTF(assertion));
-    }
+                 SPAN_PRINTF(assertion.text));
+    return reply_keep(conn, &answer, key, assertion.until);
+}
+
+/* What a script is told names its origin, and is no answer for another. */
+static enum MHD_Result answer_endpoint(struct conn *conn, const struct decision *decision) {
+    struct span origin = conn->request.cors_origin;
+    enum MHD_Result result;
+
+    if (!origin.ptr && reply_again(conn, endpoint_key(decision), &result)) return result;
+    struct answer answer = endpoint_answer(decision);
+    if (!origin.ptr) return reply_keep(conn, &answer, endpoint_key(decision), MEMO_HOLDS);
+    cors_add_lines(origin, &answer.headers);
     return reply_send(conn, &answer);
 }
 
@@ -163,9 +182,7 @@ static enum MHD_Result answer_decision(struct conn *conn, const struct decision 
     if (!decision->allowed) return refuse_decided(conn, decision);
     if (conn->request.asked_about) return answer_asker(conn, decision);
     if (decision->route->upstream_index != UPSTREAM_NONE) return relay_begin(conn, decision);
-    struct answer answer = endpoint_answer(decision);
-    if (conn->request.cors_origin.ptr) cors_add_lines(conn->request.cors_origin, &answer.headers);
-    return reply_send(conn, &answer);
+    return answer_endpoint(conn, decision);
 }
 
 /* The rule is only tried out: what it would have refused is told. */
@@ -217,7 +234,7 @@ static bool turn_to_original(struct conn *conn, const struct config_route *route
     if (!setup_trusts(request->view->setup, (const struct sockaddr *)&conn->address))
         return refuse(&request->refusal, REASON_NOT_TRUSTED,
                       "only the addresses in trusted_proxies may ask about requests");
-    if (!relay_collect(conn, MHD_HEADER_KIND, &asking.fields))
+    if (!relay_collect(conn, &asking.fields))
         return refuse(&request->refusal, REASON_OUT_OF_MEMORY, "out of memory");
     if (!forward_auth_original(&asking, &original, &request->refusal)) return false;
     request->asked_about = true;
@@ -406,6 +423,7 @@ void *request_on_target(void *argument, const char *target, struct MHD_Connectio
     request->target.path = SPAN_NONE;
     request->refused = false;
     request->wait_until_ms = 0;
+    request->number = ++worker->requests;
     request->began_ms = worker->reactor.now_ms;
     /* The request line is here: the rest of the head has its own time limit, counted from now on,
      * that no trickle of bytes extends. */
@@ -434,9 +452,11 @@ enum MHD_Result request_on_call(void *argument, struct MHD_Connection *connectio
                                  .url = url,
                                  .version = version,
                                  .raw_target = buf_span(&request->raw_target),
-                                 .header_max = worker->view->setup->config->limits.header};
+                                 .header_max = worker->view->setup->config->limits.header,
+                                 .number = request->number};
         request->method = span_of(method);
-        if (!door_check(&head, &request->head, &request->refusal)) return refuse_early(conn);
+        if (!door_check(&head, &worker->fields, &request->head, &request->refusal))
+            return refuse_early(conn);
         request->admitted = true;
         request->unread_body = request->head.has_body;
         /* libmicrohttpd closes the connection behind an answer that is queued at its first call.

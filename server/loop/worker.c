@@ -433,7 +433,7 @@ void worker_release(struct worker *worker) {
     pool_clear(&worker->pool);
     reactor_run_deferred(&worker->reactor);
     relay_free_spares(worker);
-    free(worker->fields);
+    field_list_done(&worker->fields);
     token_cache_free(worker->tokens);
     for (size_t i = 0; i < worker->watch_count; i++) {
         listener_unref(worker->watches[i].listener);

@@ -62,9 +62,9 @@ struct worker {
     struct relay *relays;       /* requests that are with an upstream */
     struct relay *spares;       /* relays to be used again */
     unsigned spare_count;
-    struct field *fields; /* the header fields of the request at hand */
-    size_t field_count, field_room;
-    unsigned idle_turns; /* in a row: see relay_cut_stuck() */
+    uint64_t requests;        /* how many there were: each has the count for its number */
+    struct field_list fields; /* of the request at hand */
+    unsigned idle_turns;      /* in a row: see relay_cut_stuck() */
     uint64_t connections;
     struct throttle tells_full; /* log lines that strangers could call forth without end */
     struct throttle tells_pause;

@@ -272,23 +272,44 @@ char *assertion_mint(const struct assertion_key *key, const struct config_assert
 /* The part of the lifetime, one in so many, that is left when another is made. */
 #define RESERVE 6
 
+/* An assertion that is remembered. */
+struct made {
+    char *text;
+    int64_t until;
+};
+
+/* Whoever finds it in freed memory could speak for the user while it is good. */
+static void free_made(void *thing) {
+    struct made *made = thing;
+    if (made->text) secret_wipe(made->text, strlen(made->text));
+    free(made->text);
+    free(made);
+}
+
+/* NULL without memory. The principal owns it. */
+static struct made *make_kept(const struct assertion_key *key,
+                              const struct config_assertion *config,
+                              const struct config_upstream *upstream,
+                              const struct principal *principal, int64_t now) {
+    int64_t exp = now;
+    struct made *made = calloc(1, sizeof *made);
+    if (!made) return NULL;
+
+    made->text = assertion_mint(key, config, upstream->name, principal, now, &exp);
+    made->until = exp - config->lifetime / 1000 / RESERVE;
+    struct memo memo = {upstream, free_made, made, sizeof *made, made->until};
+    if (made->text) memo.size += strlen(made->text) + 1;
+    if (made->text && principal_remember(principal, &memo)) return made;
+    free_made(made);
+    return NULL;
+}
+
 bool assertion_find(const struct assertion_key *key, const struct config *config,
                     const struct config_upstream *upstream, const struct principal *principal,
-                    int64_t now, struct span *ret) {
-    int64_t exp;
-    const char *kept = principal_memo(principal, upstream, now);
-
-    if (kept) {
-        *ret = span_of(kept);
-        return true;
-    }
-    char *text = assertion_mint(key, &config->assertion, upstream->name, principal, now, &exp);
-    if (!text) return false;
-    if (!principal_remember(principal, upstream, text,
-                            exp - config->assertion.lifetime / 1000 / RESERVE)) {
-        free(text);
-        return false;
-    }
-    *ret = span_of(text);
+                    int64_t now, struct assertion *ret) {
+    struct made *made = principal_memo(principal, upstream, free_made, now);
+    if (!made) made = make_kept(key, &config->assertion, upstream, principal, now);
+    if (!made) return false;
+    *ret = (struct assertion){span_of(made->text), made->until};
     return true;
 }

@@ -54,14 +54,20 @@ char *assertion_mint(const struct assertion_key *key, const struct config_assert
                      const char *audience, const struct principal *principal, int64_t now,
                      int64_t *ret_exp) MUST_CHECK;
 
+/* One that was made, and from when on (wall clock, seconds) another is due. */
+struct assertion {
+    struct span text;
+    int64_t until;
+};
+
 /*
  * The same for an upstream, made once for each principal, and again when its time is nearly up:
- * what arrives at the upstream must not be expired. *ret lives until the next call for that
- * principal. False where it cannot be made; the request must not go on without it then. The
- * worker's thread.
+ * what arrives at the upstream must not be expired. *ret lives until something more is remembered
+ * with that principal. False where it cannot be made; the request must not go on without it then.
+ * The worker's thread.
  */
 bool assertion_find(const struct assertion_key *key, const struct config *config,
                     const struct config_upstream *upstream, const struct principal *principal,
-                    int64_t now, struct span *ret) MUST_CHECK;
+                    int64_t now, struct assertion *ret) MUST_CHECK;
 
 #endif

@@ -3,29 +3,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/secret.h"
-
-static size_t find(const struct memos *memos, const void *key) {
+static size_t find(const struct memos *memos, const void *key, memo_free *free) {
     size_t i = 0;
-    while (i < memos->count && memos->items[i].key != key) i++;
+    while (i < memos->count && (memos->items[i].key != key || memos->items[i].free != free)) i++;
     return i;
 }
 
 static void drop(struct memos *memos, size_t index) {
     struct memo *items = memos->items;
-    secret_wipe(items[index].text, strlen(items[index].text));
-    free(items[index].text);
+    items[index].free(items[index].thing);
     memos->count--;
     memmove(&items[index], &items[index + 1], (memos->count - index) * sizeof *items);
 }
 
-const char *memos_find(const struct memos *memos, const void *key, int64_t now) {
-    size_t i = find(memos, key);
-    return i < memos->count && now < memos->items[i].until ? memos->items[i].text : NULL;
+void *memos_find(const struct memos *memos, const void *key, memo_free *free, int64_t now) {
+    size_t i = find(memos, key, free);
+    return i < memos->count && now < memos->items[i].until ? memos->items[i].thing : NULL;
 }
 
-bool memos_keep(struct memos *memos, const void *key, char *text, int64_t until) {
-    size_t same = find(memos, key);
+bool memos_keep(struct memos *memos, const struct memo *memo) {
+    size_t same = find(memos, memo->key, memo->free);
     bool replaces = same < memos->count;
 
     if (!replaces && memos->count < MEMOS_MAX) {
@@ -35,13 +32,13 @@ bool memos_keep(struct memos *memos, const void *key, char *text, int64_t until)
     } else {
         drop(memos, replaces ? same : 0);
     }
-    memos->items[memos->count++] = (struct memo){key, text, until};
+    memos->items[memos->count++] = *memo;
     return true;
 }
 
 size_t memos_size(const struct memos *memos) {
     size_t size = memos->count * sizeof *memos->items;
-    for (size_t i = 0; i < memos->count; i++) size += strlen(memos->items[i].text) + 1;
+    for (size_t i = 0; i < memos->count; i++) size += memos->items[i].size;
     return size;
 }
 

@@ -4,7 +4,6 @@
 
 #include "common/json.h"
 #include "server/token/claims.h"
-#include "server/token/memo.h"
 #include "server/token/principal_make.h"
 
 struct spans {
@@ -231,13 +230,13 @@ int64_t principal_expires(const struct principal *principal) {
     return principal->expires;
 }
 
-const char *principal_memo(const struct principal *principal, const void *key, int64_t now) {
-    return memos_find(&principal->baggage->memos, key, now);
+void *principal_memo(const struct principal *principal, const void *key, memo_free *free,
+                     int64_t now) {
+    return memos_find(&principal->baggage->memos, key, free, now);
 }
 
-bool principal_remember(const struct principal *principal, const void *key, char *text,
-                        int64_t until) {
-    if (!memos_keep(&principal->baggage->memos, key, text, until)) return false;
+bool principal_remember(const struct principal *principal, const struct memo *memo) {
+    if (!memos_keep(&principal->baggage->memos, memo)) return false;
     principal_charge(principal, principal->baggage->ledger);
     return true;
 }

@@ -13,6 +13,7 @@
 #include "common/attr.h"
 #include "common/span.h"
 #include "server/config/config.h"
+#include "server/token/memo.h"
 
 struct principal;
 
@@ -45,19 +46,24 @@ bool principal_has_scope(const struct principal *principal, const char *scope);
 int64_t principal_expires(const struct principal *principal);
 
 /*
- * What was worked out about a principal may be remembered with it, as a text under the address of
- * something of whoever remembers it: who the principal is does not change by that, so it may be
- * constant. At most MEMOS_MAX are kept; beyond, the oldest goes.
+ * What was worked out about a principal may be remembered with it, under the address of something
+ * of whoever remembers it: who the principal is does not change by that, so it may be constant. At
+ * most MEMOS_MAX are kept; beyond, the oldest goes.
  *
- * principal_memo() gives the text that was remembered under key while now (wall clock, seconds) is
- * before its end, else NULL. It lives until the next principal_remember() of the same principal,
- * which another request may call: copy what has to live longer.
+ * A principal ends with the configuration it was proven by: a reload makes another one of the same
+ * token. So what depends on nothing but the principal and that configuration may be remembered for
+ * as long as the principal lives (MEMO_HOLDS).
  *
- * principal_remember() takes text over, and frees what it replaces under the same key. False
- * without memory: then text is still the caller's.
+ * principal_memo() gives the thing that was remembered under key and is freed so while now (wall
+ * clock, seconds) is before its end, else NULL. It lives until the next principal_remember() of the
+ * same principal, which another request may call: copy what has to live longer, or take a reference
+ * where it has some.
+ *
+ * principal_remember() takes the thing over, and frees what it replaces. False without memory: then
+ * the thing is still the caller's.
  */
-const char *principal_memo(const struct principal *principal, const void *key, int64_t now);
-bool principal_remember(const struct principal *principal, const void *key, char *text,
-                        int64_t until) MUST_CHECK;
+void *principal_memo(const struct principal *principal, const void *key, memo_free *free,
+                     int64_t now);
+bool principal_remember(const struct principal *principal, const struct memo *memo) MUST_CHECK;
 
 #endif

@@ -54,14 +54,21 @@ def print_table(works):
               "other\n  processes of this machine; compare req/CPU s")
 
 
+def ratio_by_round(one, other, figure):
+    """The median of the ratios, each of one round, in which the machine was the same for both."""
+    return statistics.median(a[figure] / b[figure] for a, b in zip(one["rounds"], other["rounds"]))
+
+
 def print_forward_auth(works):
     """What it costs to be asked about a request instead of getting it."""
     asked = works.get("forward_auth", {}).get("bearerd")
-    own = works.get("answer", {}).get("bearerd")
-    if asked and own:
-        figures = [asked[name] / own[name] for name in ("requests_per_second",
-                                                        "requests_per_cpu_second")]
-        print("bearerd, forward_auth to answer: {:.2f} req/s, {:.2f} req/CPU s".format(*figures))
+    for work, name in (("answer", "answer"), ("answer_same", "answer to the same request")):
+        own = works.get(work, {}).get("bearerd")
+        if not asked or not own:
+            continue
+        figures = [ratio_by_round(asked, own, figure) for figure in ("requests_per_second",
+                                                                     "requests_per_cpu_second")]
+        print("bearerd, forward_auth to {}: {:.2f} req/s, {:.2f} req/CPU s".format(name, *figures))
 
 
 def version(name, program):

@@ -186,6 +186,62 @@ TEST(good_tokens_get_their_answers_byte_for_byte) {
     scene_end(&scene);
 }
 
+/* HEAD and GET share what is kept for a caller; one has no body, the other all of it. */
+TEST(the_answer_to_head_is_that_to_get_without_its_body_each_time) {
+    struct scene scene = start();
+    struct client *client = client_connect(scene.daemon->port);
+    char *token = mint(&accepted[0].recipe),
+         *identity = scratch_text(IDENTITY("%s"), accepted[0].user);
+    char *length = scratch_text("%zu", strlen(identity));
+
+    for (int i = 0; i < 6; i++) {
+        struct response response;
+        bool to_head = i % 3 != 1;
+        ck_assert(client_sendf(client,
+                               "%s / HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\n\r\n",
+                               to_head ? "HEAD" : "GET", token));
+        ck_assert_int_eq(to_head ? client_read_to_head(client, 5000, &response)
+                                 : client_read(client, 5000, &response),
+                         CLIENT_OK);
+        ck_assert_int_eq(response.status, 200);
+        ck_assert(span_equal_text(response_header(&response, "Content-Length"), length));
+        ck_assert(span_equal_text(response_header(&response, "Cache-Control"), "no-store"));
+        ck_assert_int_eq((int)response_header_count(&response, "Date"), 1);
+        ck_assert_str_eq(to_head ? "" : response.body, to_head ? "" : identity);
+        client_response_done(&response);
+    }
+    free(length), free(identity), free(token);
+    client_free(client);
+    scene_end(&scene);
+}
+
+/* A script's answer names its origin; nobody else is given that one, nor the script theirs. */
+TEST(what_a_script_is_told_and_what_others_are_told_stay_apart) {
+    static const char *const origins[] = {NULL, "https://a.example", "https://b.example",
+                                          NULL, "https://c.example", "https://a.example"};
+    struct scene scene = scene_start(&(struct scene_options){
+        .rest = "routes: [{path: /, respond: identity, cors: {preflight: answer, origins: "
+                "[\"https://a.example\", \"https://b.example\"]}}]\n"});
+    struct client *client = client_connect(scene.daemon->port);
+
+    for (size_t i = 0; i < 2 * ARRAY_LEN(origins); i++) {
+        const char *origin = origins[i % ARRAY_LEN(origins)];
+        struct response response;
+        ck_assert(client_sendf(
+            client, "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\n%s%s\r\n\r\n",
+            scene.token, origin ? "Origin: " : "X-None: ", origin ? origin : ""));
+        ck_assert_int_eq(client_read(client, 5000, &response), CLIENT_OK);
+        ck_assert_int_eq(response.status, 200);
+        bool named = origin && strcmp(origin, "https://c.example") != 0;
+        struct span allowed = response_header(&response, "Access-Control-Allow-Origin");
+        ck_assert_msg(named ? span_equal_text(allowed, origin) : !allowed.ptr, "%zu: %s", i,
+                      response.head);
+        client_response_done(&response);
+    }
+    client_free(client);
+    scene_end(&scene);
+}
+
 /* --- refusal --------------------------------------------------------------------------------- */
 
 static char *cut(const char *token) {

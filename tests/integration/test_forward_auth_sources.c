@@ -8,6 +8,8 @@
 
 #include "common/attr.h"
 #include "common/base64url.h"
+#include "common/clock.h"
+#include "tests/support/issuer.h"
 #include "tests/support/mint.h"
 #include "tests/support/scene.h"
 #include "tests/support/scratch.h"
@@ -382,4 +384,179 @@ TEST(the_assertion_is_in_the_answer_where_the_upstream_wants_it) {
     upstream_stop(upstream);
     free(yaml);
     free(folder);
+}
+
+/* --- what is kept from request to request ---------------------------------------------------- */
+
+/* An answer that names the caller so, again and again. */
+static void check_told(struct client *client, const char *token, const char *name,
+                       const char *value, const char *absent) {
+    for (int i = 0; i < 3; i++) {
+        struct response response;
+        ask_about(client, "/public/a", token, &response);
+        ck_assert_int_eq(response.status, 200);
+        check_header(&response, name, value);
+        check_header(&response, absent, NULL);
+        client_response_done(&response);
+    }
+}
+
+TEST(the_answer_is_that_of_the_new_configuration_after_a_reload_also_on_open_connections) {
+    static const struct scene_options renamed = {
+        .rest = "trusted_proxies: [127.0.0.1]\n"
+                "identity_headers: [{header: X-Caller, value: subject}]\n" ROUTES};
+    static const struct scene_options by_subject = {
+        .issuer = ", user_claims: [sub]", .rest = "trusted_proxies: [127.0.0.1]\n" ROUTES};
+    struct scene scene = scene_start(&trusting);
+    struct client *client = client_connect(scene.daemon->port);
+
+    for (int i = 0; i < 3; i++) {
+        check_told(client, scene.token, "X-Auth-User", "alice@example.com", "X-Caller");
+        ck_assert(scene_reload(&scene, &renamed));
+        check_told(client, scene.token, "X-Caller", "alice", "X-Auth-User");
+        ck_assert(scene_reload(&scene, &by_subject));
+        check_told(client, scene.token, "X-Auth-User", "alice", "X-Caller");
+        ck_assert(scene_reload(&scene, &trusting));
+    }
+    client_free(client);
+    scene_end(&scene);
+}
+
+/* What was allowed once is no answer for another path, method or caller. */
+TEST(an_answer_that_was_given_before_is_given_to_nobody_else) {
+    struct scene scene = scene_start(&trusting);
+    struct client *client = client_connect(scene.daemon->port);
+    char *bob = scene_token("{\"sub\":\"bob\",\"email\":\"bob@example.com\"}");
+    char *admin = scene_token("{\"scope\":\"openid admin\"}");
+    static const struct {
+        const char *path;
+        int who;
+        int status;
+    } asked[] = {
+        {"/public/a", 0, 200}, {"/admin/a", 0, 403},  {"/public/b", 0, 200},
+        {"/public/a", 1, 200}, {"/admin/a", 1, 403},  {"/admin/a", 2, 200},
+        {"/admin/a", 0, 403},  {"/writing", 2, 405},  {"/none", 2, 404},
+        {"/public/a", 2, 200}, {"/public/a", 0, 200}, {"/public/../", 2, 404},
+    };
+    const struct {
+        const char *token, *user, *scopes;
+    } callers[] = {{scene.token, "alice@example.com", "openid profile email"},
+                   {bob, "bob@example.com", "openid profile email"},
+                   {admin, "alice@example.com", "openid admin"}};
+
+    for (size_t i = 0; i < 2 * ARRAY_LEN(asked); i++) {
+        size_t k = i % ARRAY_LEN(asked);
+        bool allowed = asked[k].status == 200;
+        struct response response;
+        if (!client) client = client_connect(scene.daemon->port);
+        ask_about(client, asked[k].path, callers[asked[k].who].token, &response);
+        ck_assert_msg(response.status == asked[k].status, "%s: %d", asked[k].path, response.status);
+        check_header(&response, "X-Auth-User", allowed ? callers[asked[k].who].user : NULL);
+        check_header(&response, "X-Auth-Scopes", allowed ? callers[asked[k].who].scopes : NULL);
+        client_response_done(&response);
+    }
+    free(admin);
+    free(bob);
+    client_free(client);
+    scene_end(&scene);
+}
+
+/* The assertion of an answer, copied, which must be good for a while. */
+static char *asserted(struct client *client, const char *token) {
+    struct response response;
+    ask_about(client, "/orders/1", token, &response);
+    ck_assert_int_eq(response.status, 200);
+    struct span jwt = response_header(&response, "X-Auth-Assertion");
+    json_t *payload = payload_of(jwt);
+    int64_t exp = json_integer_value(json_object_get(payload, "exp"));
+    ck_assert_msg(exp > clock_wall() - (SCENE_SANITIZED ? 3 : 1), "it has expired");
+    json_decref(payload);
+    char *copy = scratch_text("%.*s", SPAN_PRINTF(jwt));
+    client_response_done(&response);
+    return copy;
+}
+
+TEST(an_answer_is_kept_no_longer_than_the_assertion_in_it) {
+    struct upstream *upstream = upstream_start(UPSTREAM_PLAIN);
+    char *folder = scratch_new(), *one = assertion_yaml(upstream, folder);
+    char *yaml = scratch_text("%sassertion: {lifetime: 3s}\n", one);
+    struct scene scene = scene_start(&(struct scene_options){.rest = yaml});
+    struct client *client = client_connect(scene.daemon->port);
+    char *first = asserted(client, scene.token), *last;
+    long since = process_now_ms();
+    int same = 0;
+
+    while (strcmp(last = asserted(client, scene.token), first) == 0) {
+        ck_assert_int_lt(process_now_ms() - since, 10000);
+        same++;
+        free(last);
+        process_sleep_ms(20);
+    }
+    ck_assert_int_gt(same, 0);
+    free(last), free(first);
+    client_free(client);
+    scene_end(&scene);
+    upstream_stop(upstream);
+    free(yaml), free(one), free(folder);
+}
+
+/* --- requests that wait for keys ------------------------------------------------------------- */
+
+enum { WAITING = 2, OTHERS = 8 };
+
+static void read_status(struct client *client, int status) {
+    struct response response;
+    ck_assert_int_eq(client_read(client, ANSWER_MS, &response), CLIENT_OK);
+    ck_assert_msg(response.status == status, "%d, not %d: %s", response.status, status,
+                  response.body);
+    client_response_done(&response);
+}
+
+static void send_question(struct client *client, const char *path, const char *token) {
+    ck_assert(client_sendf(client,
+                           "GET /_auth HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\n"
+                           "X-Original-Method: GET\r\nX-Original-URI: %s\r\n\r\n",
+                           token, path));
+}
+
+TEST(a_question_that_waits_for_keys_is_judged_by_its_own_headers_whatever_came_meanwhile) {
+    static const struct {
+        const char *path;
+        int status;
+    } waiting[WAITING] = {{"/admin/a", 403}, {"/public/a", 200}};
+    struct issuer *issuer = issuer_start(ISSUER_PLAIN);
+    char *old = MINT_JWKS(mint_jwk(mint_key(MINT_P256), "k1", NULL));
+    char *both = MINT_JWKS(mint_jwk(mint_key(MINT_P256), "k1", NULL),
+                           mint_jwk(mint_key(MINT_P256_OTHER), "k2", NULL));
+    issuer_serve_keys(issuer, old);
+    struct daemon *daemon = daemon_start_for(issuer_url(issuer), "refresh_cooldown: 1s",
+                                             "trusted_proxies: [127.0.0.1]\n" ROUTES);
+    char *known = mint_good(issuer_url(issuer), "ES256", mint_key(MINT_P256), "k1", NULL);
+    char *unknown = mint_good(issuer_url(issuer), "ES256", mint_key(MINT_P256_OTHER), "k2", NULL);
+    ck_assert(daemon_wait_status(daemon, "/profile/", known, 200, ANSWER_MS));
+    int hits = issuer_hits(issuer, ISSUER_JWKS);
+    issuer_set(issuer, ISSUER_JWKS,
+               &(struct issuer_behaviour){.body = span_of(both), .interval_ms = 700});
+    process_sleep_ms(1100); /* the cooldown */
+
+    struct client *clients[WAITING], *others[OTHERS];
+    for (size_t i = 0; i < WAITING; i++) {
+        clients[i] = client_connect(daemon->port);
+        send_question(clients[i], waiting[i].path, unknown);
+        ck_assert(issuer_wait_hits(issuer, ISSUER_JWKS, hits + 1, ANSWER_MS));
+    }
+    /* So many that all workers get some. */
+    for (size_t i = 0; i < OTHERS; i++) {
+        others[i] = client_connect(daemon->port);
+        send_question(others[i], i % 2 ? "/admin/b" : "/public/b", known);
+        read_status(others[i], i % 2 ? 403 : 200);
+    }
+    for (size_t i = 0; i < WAITING; i++) read_status(clients[i], waiting[i].status);
+    ck_assert_int_eq(issuer_hits(issuer, ISSUER_JWKS), hits + 1);
+
+    for (size_t i = 0; i < WAITING; i++) client_free(clients[i]);
+    for (size_t i = 0; i < OTHERS; i++) client_free(others[i]);
+    daemon_stop(daemon);
+    free(unknown), free(known), free(both), free(old);
+    issuer_stop(issuer);
 }

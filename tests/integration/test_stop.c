@@ -83,6 +83,28 @@ TEST(a_request_in_flight_is_answered_and_told_that_the_connection_ends) {
     check_ends(&scene, since, 300, 1500);
 }
 
+/* Answers that are kept for a caller know of no end. */
+TEST(a_caller_who_was_answered_before_is_told_as_well) {
+    struct client *client;
+    struct scene scene = start_busy("drain_timeout: 30s", &client);
+    char *rest = scratch_text(": 1\r\nAuthorization: Bearer %s\r\n\r\n", scene.token);
+    scene_check(client, span_of(rest), &(struct expected){.status = 200});
+    for (int i = 0; i < 3; i++) {
+        char *whole = scratch_text(HALF "%s", rest);
+        scene_check(client, span_of(whole), &(struct expected){.status = 200});
+        free(whole);
+    }
+    ck_assert(client_send(client, SPAN_LITERAL(HALF)));
+    process_sleep_ms(50); /* it has arrived */
+    process_signal(scene.daemon->process, SIGTERM);
+    ck_assert(process_wait_errors(scene.daemon->process, "stopping", 5000));
+    process_sleep_ms(300);
+    scene_check(client, span_of(rest), &(struct expected){.status = 200, .close = true});
+    client_free(client);
+    free(rest);
+    check_ends(&scene, process_now_ms(), 0, 1500);
+}
+
 /* A request that waits for keys is answered, whether or not there is time to wait for them. */
 static void check_waiting(const char *drain_timeout, long least_ms, long most_ms) {
     struct issuer *issuer = issuer_start(ISSUER_PLAIN);

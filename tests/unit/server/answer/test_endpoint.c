@@ -70,3 +70,26 @@ TEST(without_an_allowing_decision_there_is_no_answer) {
     principal_unref(principal);
     config_unref(config);
 }
+
+TEST(the_key_tells_endpoints_apart_and_nothing_else) {
+    struct config *config = parse_good(
+        SPAN_LITERAL(ISSUER "routes: [{path: /, respond: identity}, {path: /profile/, respond: "
+                            "profile}, {path: /me, respond: identity}]\n"));
+    struct principal *principal = make_principal(config, "bob", "");
+    struct decision one = {.allowed = true, .route = &config->routes[0], .principal = principal};
+    struct decision profile = {
+        .allowed = true, .route = &config->routes[1], .principal = principal};
+    struct decision same = {.allowed = true, .route = &config->routes[2], .principal = NULL};
+    struct decision refused = {
+        .allowed = false, .route = &config->routes[0], .principal = principal};
+    struct decision nowhere = {.allowed = true, .route = NULL, .principal = principal};
+
+    ck_assert_ptr_nonnull(endpoint_key(&one));
+    ck_assert_ptr_nonnull(endpoint_key(&profile));
+    ck_assert_ptr_ne(endpoint_key(&one), endpoint_key(&profile));
+    ck_assert_ptr_eq(endpoint_key(&one), endpoint_key(&same));
+    ck_assert_ptr_null(endpoint_key(&refused));
+    ck_assert_ptr_null(endpoint_key(&nowhere));
+    principal_unref(principal);
+    config_unref(config);
+}

@@ -331,8 +331,14 @@ TEST(what_is_larger_than_the_whole_cache_pushes_nothing_out) {
     scene_done(&scene);
 }
 
+static const char key;
+
+static void remember(const struct principal *principal, char *text, int64_t until) {
+    struct memo memo = {&key, free, text, strlen(text) + 1, until};
+    ck_assert(principal_remember(principal, &memo));
+}
+
 TEST(what_is_remembered_with_a_principal_counts) {
-    static const char key;
     struct scene scene;
     scene_open(&scene, 4);
     add(&scene, "a");
@@ -340,14 +346,14 @@ TEST(what_is_remembered_with_a_principal_counts) {
     size_t before = token_cache_count(scene.cache).bytes;
 
     struct principal *principal = find_principal(&scene, "b");
-    ck_assert(principal_remember(principal, &key, numbered(1000, 1), JUDGE_NOW + 60));
+    remember(principal, numbered(1000, 1), JUDGE_NOW + 60);
     size_t with_text = token_cache_count(scene.cache).bytes;
     ck_assert_uint_ge(with_text, before + 1001);
-    ck_assert(principal_remember(principal, &key, numbered(500, 1), JUDGE_NOW + 60));
+    remember(principal, numbered(500, 1), JUDGE_NOW + 60);
     ck_assert_uint_eq(token_cache_count(scene.cache).bytes, with_text - 500);
 
     /* More than the cache may hold: the others make room, and the one in use stays. */
-    ck_assert(principal_remember(principal, &key, numbered(20000, 1), JUDGE_NOW + 60));
+    remember(principal, numbered(20000, 1), JUDGE_NOW + 60);
     ck_assert(has(&scene, "b"));
     ck_assert(!has(&scene, "a"));
     ck_assert_uint_eq(token_cache_count(scene.cache).entries, 1);
@@ -356,7 +362,7 @@ TEST(what_is_remembered_with_a_principal_counts) {
     add(&scene, "c");
     ck_assert(!has(&scene, "b") && has(&scene, "c"));
     size_t after = token_cache_count(scene.cache).bytes;
-    ck_assert(principal_remember(principal, &key, numbered(7, 1), JUDGE_NOW + 60));
+    remember(principal, numbered(7, 1), JUDGE_NOW + 60);
     ck_assert_uint_eq(token_cache_count(scene.cache).bytes, after);
     principal_unref(principal);
     scene_done(&scene);
@@ -390,15 +396,14 @@ TEST(the_counters_tell_what_happened) {
 /* --- principals ------------------------------------------------------------------------------ */
 
 TEST(a_principal_in_use_outlives_its_entry_and_the_cache) {
-    static const char key;
     struct scene scene;
     scene_open(&scene, 1);
     add(&scene, "a");
     struct principal *first = find_principal(&scene, "a"), *again = find_principal(&scene, "a");
     ck_assert_ptr_eq(first, again);
-    ck_assert(principal_remember(first, &key, strdup("text"), JUDGE_NOW + 1));
-    ck_assert_str_eq(principal_memo(again, &key, JUDGE_NOW), "text");
-    ck_assert_ptr_null(principal_memo(again, &key, JUDGE_NOW + 1));
+    remember(first, strdup("text"), JUDGE_NOW + 1);
+    ck_assert_str_eq(principal_memo(again, &key, free, JUDGE_NOW), "text");
+    ck_assert_ptr_null(principal_memo(again, &key, free, JUDGE_NOW + 1));
 
     add(&scene, "b"); /* a goes */
     principal_unref(again);
@@ -407,8 +412,8 @@ TEST(a_principal_in_use_outlives_its_entry_and_the_cache) {
     token_cache_free(scene.cache);
     scene.cache = NULL;
     ck_assert(span_equal_text(principal_user(second), "user of b"));
-    ck_assert_str_eq(principal_memo(first, &key, JUDGE_NOW), "text");
-    ck_assert(principal_remember(second, &key, strdup("other"), JUDGE_NOW + 1));
+    ck_assert_str_eq(principal_memo(first, &key, free, JUDGE_NOW), "text");
+    remember(second, strdup("other"), JUDGE_NOW + 1);
     principal_unref(first);
     principal_unref(second);
     scene_done(&scene);
