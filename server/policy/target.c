@@ -89,6 +89,29 @@ static bool resolve(char *path, size_t *len, struct refusal *refusal) {
     return true;
 }
 
+/*
+ * How much of the path, from its start, is in normal form as it stands: most paths are as a whole,
+ * and need not be taken apart.
+ */
+static size_t normal_prefix(struct span path) {
+    size_t i = 1;
+    for (; i < path.len; i++) {
+        unsigned char c = (unsigned char)path.ptr[i];
+        if (c <= ' ' || c >= 0x7f || c == '%' || c == '\\') break;
+        if (path.ptr[i - 1] == '/' && (c == '/' || c == '.')) break;
+    }
+    return i;
+}
+
+static bool check_query(struct span query, struct refusal *refusal) {
+    for (size_t i = 0; i < query.len; i++) {
+        unsigned char c = (unsigned char)query.ptr[i];
+        if (c <= ' ' || c >= 0x7f)
+            return refuse_target(refusal, "holds a character that no URL may hold");
+    }
+    return true;
+}
+
 bool target_parse(struct span raw, struct buf *out, struct target *ret, struct refusal *refusal) {
     struct target target = {.query = SPAN_NONE};
 
@@ -97,14 +120,17 @@ bool target_parse(struct span raw, struct buf *out, struct target *ret, struct r
     if (span_find(raw, '#') < raw.len) return refuse_target(refusal, "has a fragment ('#')");
     size_t end = span_find(raw, '?');
     if (end < raw.len) target.query = span_from(raw, end + 1);
-    for (size_t i = 0; i < target.query.len; i++)
-        if (target.query.ptr[i] <= ' ' || target.query.ptr[i] >= 0x7f)
-            return refuse_target(refusal, "holds a character that no URL may hold");
+    if (!check_query(target.query, refusal)) return false;
 
+    struct span path = span_until(raw, end);
+    bool normal = normal_prefix(path) == path.len;
     buf_reset(out);
-    if (!decode(span_until(raw, end), out, refusal)) return false;
+    if (normal)
+        buf_add(out, path);
+    else if (!decode(path, out, refusal))
+        return false;
     if (!buf_ok(out)) return refuse(refusal, REASON_OUT_OF_MEMORY, "out of memory");
-    if (!resolve(out->data, &out->len, refusal)) return false;
+    if (!normal && !resolve(out->data, &out->len, refusal)) return false;
     target.path = buf_span(out);
     *ret = target;
     return true;
