@@ -21,8 +21,9 @@ void snapshot_publish(struct snapshot *snapshot, void *value) {
     void *before = snapshot->value;
     snapshot->value = value;
     atomic_fetch_add_explicit(&snapshot->generation, 1, memory_order_release);
-    if (before) snapshot->unref(before);
     pthread_mutex_unlock(&snapshot->lock);
+    /* The last reference may take a while to free; nobody has to wait for that. */
+    if (before) snapshot->unref(before);
 }
 
 void *snapshot_acquire(struct snapshot *snapshot, uint64_t *ret_generation) {

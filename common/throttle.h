@@ -12,6 +12,11 @@ struct throttle {
     _Atomic int64_t free_at_ms; /* zero-initialised: free at once */
 };
 
+/* Any thread, no lock. Might somebody go now? */
+static inline bool throttle_is_free(struct throttle *throttle, int64_t now_ms) {
+    return now_ms >= atomic_load(&throttle->free_at_ms);
+}
+
 /*
  * Any thread, no lock. True for the one caller who may go now. The window is stamped before the
  * attempt, so an attempt that fails uses up its window too and strangers cannot make us retry.

@@ -17,20 +17,32 @@ void pulse_unref(struct pulse *pulse) {
     if (pulse && ref_drop(&pulse->ref)) free(pulse);
 }
 
-struct keyring *keyring_new(struct config *config) {
+/* Takes over the reference to index, which may be NULL for want of memory. */
+static struct keyring *make(struct config *config, struct issuer_index *index) {
     struct keyring *ring = calloc(1, sizeof *ring);
-    if (!ring) return NULL;
-
+    if (!ring) {
+        issuer_index_unref(index);
+        return NULL;
+    }
     ref_init(&ring->ref);
     ring->config = config_ref(config);
+    ring->index = index;
     ring->entries = calloc(config->issuer_count, sizeof *ring->entries);
-    if (!ring->entries) {
+    if (!ring->entries || !index) {
         keyring_unref(ring);
         return NULL;
     }
     ring->count = config->issuer_count;
     for (size_t i = 0; i < ring->count; i++) ring->entries[i].issuer = &config->issuers[i];
     return ring;
+}
+
+struct keyring *keyring_new(struct config *config) {
+    return make(config, issuer_index_new(config));
+}
+
+struct keyring *keyring_renew(const struct keyring *ring) {
+    return make(ring->config, issuer_index_ref(ring->index));
 }
 
 void keyring_set(struct keyring *ring, size_t index, struct keyset *keys, int64_t stale_at_ms,
@@ -53,12 +65,12 @@ void keyring_unref(struct keyring *ring) {
         pulse_unref(ring->entries[i].pulse);
     }
     free(ring->entries);
+    issuer_index_unref(ring->index);
     config_unref(ring->config);
     free(ring);
 }
 
 const struct keyring_entry *keyring_find(const struct keyring *ring, struct span iss) {
-    for (size_t i = 0; i < ring->count; i++)
-        if (span_equal_text(iss, ring->entries[i].issuer->issuer)) return &ring->entries[i];
-    return NULL;
+    size_t place = issuer_index_find(ring->index, iss);
+    return place == ISSUER_NONE ? NULL : &ring->entries[place];
 }

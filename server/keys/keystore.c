@@ -49,29 +49,42 @@ static void keyring_unref_void(void *ring) {
 
 /* --- the refresh thread -------------------------------------------------------------------- */
 
-/* A keyring of what the sources of config have now. NULL without memory. */
-static struct keyring *make_keyring(struct config *config, const struct source *sources) {
-    struct keyring *ring = keyring_new(config);
+/* Fill a fresh ring (NULL: there was no memory for it) with what the sources have now. */
+static struct keyring *fill(struct keyring *ring, const struct source *sources) {
     for (size_t i = 0; ring && i < ring->count; i++)
         keyring_set(ring, i, sources[i].keys, source_stale_at(&sources[i]), sources[i].pulse);
     return ring;
 }
 
+/* The published ring; the caller drops it. */
+static struct keyring *newest_ring(struct keystore *store) {
+    uint64_t generation;
+    return snapshot_acquire(&store->keyring, &generation);
+}
+
 /* Publish the sources' keys as a new keyring. Without memory the old one stays. */
-static int publish(struct keystore *store) {
-    struct keyring *ring = make_keyring(store->config, store->sources);
-    if (!ring) return ERR_MEMORY;
+static void publish(struct keystore *store) {
+    CLEANUP(keyring_unrefp) struct keyring *old = newest_ring(store);
+    struct keyring *ring = fill(keyring_renew(old), store->sources);
+    if (!ring) return;
     snapshot_publish(&store->keyring, ring);
     store->dirty = false;
-    return 0;
 }
 
 static void on_ended(struct source *source, bool fresh) {
     (void)source;
     this_store->changed = true;
-    if (!fresh) return;
-    this_store->dirty = true;
-    publish(this_store);
+    if (fresh) this_store->dirty = true;
+}
+
+/*
+ * Publish what has ended in this turn, and then tell so. Once for all of it: a ring costs the more
+ * the more issuers there are, and at the start or after an outage many refreshes end together.
+ */
+static void settle(struct keystore *store) {
+    if (store->dirty) publish(store);
+    for (size_t i = 0; store->changed && i < store->config->issuer_count; i++)
+        source_settle(&store->sources[i]);
 }
 
 static void update_ready(struct keystore *store) {
@@ -127,23 +140,30 @@ static struct source *make_sources(const struct config *config, struct fetcher *
     return sources;
 }
 
+/* The source that fetched the same keys for the old configuration, or NULL. */
+static struct source *find_old(struct keystore *store, const struct keyring *ring,
+                               const struct config_issuer *issuer) {
+    const struct keyring_entry *entry = keyring_find(ring, span_of(issuer->issuer));
+    if (!entry || !config_issuer_same_source(entry->issuer, issuer)) return NULL;
+    return &store->sources[entry - ring->entries];
+}
+
 /* Where the old configuration fetched the same keys, go on with them. */
 static void inherit(struct keystore *store, const struct config *config, struct source *sources) {
+    CLEANUP(keyring_unrefp) struct keyring *ring = newest_ring(store);
+
     for (size_t i = 0; i < config->issuer_count; i++) {
-        bool inherited = false;
-        for (size_t j = 0; j < store->config->issuer_count && !inherited; j++) {
-            struct source *old = &store->sources[j];
-            if (!config_issuer_same_source(old->issuer, sources[i].issuer)) continue;
-            source_inherit(&sources[i], old);
-            /* A fetch under way dies with the old fetcher: begin it anew. Requests that wait for
-             * it must at no moment see neither flag set. */
-            if (atomic_load(&old->pulse->fetching)) {
-                atomic_store(&old->pulse->wanted, true);
-                atomic_store(&old->pulse->fetching, false);
-            }
-            inherited = true;
+        struct source *old = find_old(store, ring, sources[i].issuer);
+        if (!old) {
+            source_load_copy(&sources[i]);
+            continue;
         }
-        if (!inherited) source_load_copy(&sources[i]);
+        source_inherit(&sources[i], old);
+        /* A fetch under way dies with the old fetcher: begin it anew. Requests that wait for it
+         * must at no moment see neither flag set. */
+        if (!atomic_load(&old->pulse->fetching)) continue;
+        atomic_store(&old->pulse->wanted, true);
+        atomic_store(&old->pulse->fetching, false);
     }
 }
 
@@ -155,7 +175,7 @@ static int adopt(struct keystore *store, struct config *config) {
         return ERR_MEMORY;
     }
     inherit(store, config, sources);
-    struct keyring *ring = make_keyring(config, sources);
+    struct keyring *ring = fill(keyring_new(config), sources);
     if (!ring) {
         free_sources(sources, config->issuer_count);
         fetcher_free(fetcher);
@@ -194,7 +214,7 @@ static void *run(void *argument) {
         take_offer(store);
         int64_t wait = start_due(store);
         fetcher_poll(store->fetcher, store->changed ? 0 : wait, store->wake_fd);
-        if (store->dirty) publish(store);
+        settle(store);
         update_ready(store);
         if (store->changed) {
             store->changed = false;
@@ -231,10 +251,11 @@ int keystore_start(struct config *config, void (*on_change)(void *), void *argum
     for (size_t i = 0; i < config->issuer_count; i++) source_load_copy(&store->sources[i]);
     update_ready(store);
     atomic_store(&store->heartbeat_ms, clock_monotonic_ms());
-    int r = publish(store);
+    struct keyring *ring = fill(keyring_new(config), store->sources);
+    if (ring) snapshot_publish(&store->keyring, ring);
     /* Before the thread runs: its first on_change may come at once, and look at the store. */
-    if (r == 0) *ret = store;
-    if (r < 0 || pthread_create(&store->thread, NULL, run, store) != 0) {
+    if (ring) *ret = store;
+    if (!ring || pthread_create(&store->thread, NULL, run, store) != 0) {
         *ret = NULL;
         keystore_stop(store);
         return err_set(err, ERR_SYSTEM, "cannot start the refresh thread");
@@ -278,17 +299,25 @@ uint64_t keystore_generation(struct keystore *store) {
     return snapshot_generation(&store->keyring);
 }
 
+/* What there is to wait for, or to look at, without forcing anything. */
+static enum keystore_hint look_around(struct keystore *store, const struct pulse *pulse,
+                                      uint64_t generation) {
+    if (atomic_load(&pulse->wanted) || atomic_load(&pulse->fetching)) return HINT_WAIT;
+    /* In this order: keys are published before their fetch is told to have ended. */
+    return keystore_generation(store) != generation ? HINT_LOOK_AGAIN : HINT_TOO_LATE;
+}
+
 enum keystore_hint keystore_hint(struct keystore *store, const struct keyring_entry *entry,
                                  uint64_t generation) {
     struct pulse *pulse = entry->pulse;
-    int64_t cooldown = entry->issuer->refresh_cooldown;
+    int64_t now = clock_monotonic_ms();
 
-    if (atomic_load(&pulse->wanted) || atomic_load(&pulse->fetching)) return HINT_WAIT;
-    /* In this order: keys are published before their fetch is told to have ended. */
-    if (keystore_generation(store) != generation) return HINT_LOOK_AGAIN;
-    if (!throttle_take(&pulse->forced, clock_monotonic_ms(), cooldown)) return HINT_TOO_LATE;
+    enum keystore_hint hint = look_around(store, pulse, generation);
+    if (hint != HINT_TOO_LATE) return hint;
+    /* Somebody may have forced one since: he sets wanted before he takes the cooldown. */
+    if (!throttle_is_free(&pulse->forced, now)) return look_around(store, pulse, generation);
     atomic_store(&pulse->wanted, true);
-    wake(store);
+    if (throttle_take(&pulse->forced, now, entry->issuer->refresh_cooldown)) wake(store);
     return HINT_WAIT;
 }
 

@@ -80,8 +80,13 @@ static int64_t next_delay(const struct source *source, int64_t max_age) {
 
 static void end(struct source *source, bool fresh) {
     source->attempted = true;
-    /* The new keys are published first: whoever sees that no fetch is under way sees its result. */
+    source->unsettled = true;
     source->ended(source, fresh);
+}
+
+void source_settle(struct source *source) {
+    if (!source->unsettled) return;
+    source->unsettled = false;
     atomic_store(&source->pulse->fetching, false);
 }
 

@@ -17,14 +17,15 @@ struct source {
     int64_t due_ms;      /* monotonic: the next refresh by timer */
     unsigned failures;   /* in a row */
     bool attempted;      /* a refresh has ended since the start, well or badly */
+    bool unsettled;      /* one has ended, and pulse->fetching does not tell so yet */
     struct fetcher *fetcher;
     void (*ended)(struct source *source, bool fresh);
 };
 
 /*
- * Set up source for an issuer, due at once. ended is called when a refresh has ended, before
- * pulse->fetching is cleared; fresh tells whether keys were replaced or confirmed, which it must
- * publish. Returns 0 or ERR_MEMORY.
+ * Set up source for an issuer, due at once. ended is called when a refresh has ended; fresh tells
+ * whether keys were replaced or confirmed. The owner publishes those, for many sources at once if
+ * many have ended, and then settles them. Returns 0 or ERR_MEMORY.
  */
 int source_init(struct source *source, const struct config *config,
                 const struct config_issuer *issuer, struct fetcher *fetcher,
@@ -37,8 +38,14 @@ void source_inherit(struct source *source, const struct source *from);
 /* Take the keys of the disk copy, if there is a good one. */
 void source_load_copy(struct source *source);
 
-/* Begin a refresh. Not while one is under way. May end at once, as with a file. */
+/* Begin a refresh. Not while one is under way or unsettled. May end at once, as with a file. */
 void source_refresh(struct source *source);
+
+/*
+ * After the keys of a refresh that has ended were published: tell that none is under way. Fine at
+ * any time. Whoever sees none under way has to find the result of the last.
+ */
+void source_settle(struct source *source);
 
 /* Monotonic moment from which the keys must not serve any more. */
 int64_t source_stale_at(const struct source *source);

@@ -85,3 +85,26 @@ TEST(a_ring_may_lack_keys) {
     pulse_unref(pulse);
     config_unref(config);
 }
+
+TEST(a_renewed_ring_is_empty_and_finds_the_same_issuers) {
+    struct config *config = parse_config("issuers:\n"
+                                         "  - {issuer: \"https://a\", audiences: [x]}\n"
+                                         "  - {issuer: \"https://b\", audiences: [x]}\n");
+    struct pulse *pulse = pulse_new();
+    struct keyring *first = keyring_new(config);
+    struct keyset *keys = parse_keys(MINT_JWKS(mint_jwk(mint_key(MINT_P256), "k", NULL)));
+    for (size_t i = 0; i < 2; i++) keyring_set(first, i, keys, 42, pulse);
+    struct keyring *second = keyring_renew(first);
+    keyring_unref(first); /* the index lives on */
+
+    ck_assert_ptr_eq(second->config, config);
+    ck_assert_uint_eq(second->count, 2);
+    ck_assert_ptr_eq(keyring_find(second, S("https://b")), &second->entries[1]);
+    ck_assert_ptr_eq(second->entries[1].issuer, &config->issuers[1]);
+    ck_assert_ptr_null(second->entries[1].keys);
+    ck_assert_ptr_null(keyring_find(second, S("https://c")));
+    keyring_unref(second);
+    keyset_unref(keys);
+    pulse_unref(pulse);
+    config_unref(config);
+}

@@ -217,6 +217,23 @@ TEST(one_issuer_with_keys_is_enough_to_be_ready) {
     close_house(&house);
 }
 
+TEST(refreshes_that_end_together_are_published_together) {
+    struct house house = {.folder = scratch_new()};
+    uint64_t generation;
+    put_key(house.folder, "f0", "a");
+    put_key(house.folder, "f99", "b");
+    house.config = make_config(house.folder, 100, "");
+    start(&house);
+    ck_assert(has_kid(&house, 0, "a"));
+    ck_assert(has_kid(&house, 99, "b"));
+    struct keyring *ring = keystore_acquire(house.store, &generation);
+    ck_assert_uint_eq(generation, 2); /* without keys at the start, and then with all of them */
+    for (size_t i = 0; i < ring->count; i++)
+        ck_assert_msg(!atomic_load(&ring->entries[i].pulse->fetching), "issuer %zu", i);
+    keyring_unref(ring);
+    close_house(&house);
+}
+
 TEST(b13_a_hint_reads_the_keys_anew) {
     struct house house;
     open_house(&house, "");

@@ -7,6 +7,7 @@
 #define source_inherit tested_source_inherit
 #define source_load_copy tested_source_load_copy
 #define source_refresh tested_source_refresh
+#define source_settle tested_source_settle
 #define source_stale_at tested_source_stale_at
 #define fetcher_start scripted_fetcher_start
 
@@ -70,9 +71,12 @@ static void answer(struct fetch_reply reply) {
     reply.url = url;
     reply.address = "192.0.2.1";
     int before = ended.count;
-    const struct source *source = asked.argument;
+    struct source *source = asked.argument;
     asked.done(asked.argument, &reply);
-    if (ended.count > before) ck_assert(!atomic_load(&source->pulse->fetching));
+    /* Told no sooner than the owner has published, or a good token is refused in between. */
+    ck_assert(atomic_load(&source->pulse->fetching));
+    source_settle(source);
+    ck_assert_int_eq(atomic_load(&source->pulse->fetching), ended.count == before);
 }
 
 static void answer_body(struct span body, int64_t max_age) {
@@ -80,7 +84,6 @@ static void answer_body(struct span body, int64_t max_age) {
 }
 
 static void on_end(struct source *source, bool fresh) {
-    /* Not told before the new keys are published, or a good token is refused in between. */
     ck_assert(atomic_load(&source->pulse->fetching));
     ck_assert(source->attempted);
     ended.count++;

@@ -71,9 +71,19 @@ TEST(d1_the_strict_profile_requires_its_claims) {
         {"exp", "", "claim_missing", "the token has no exp claim"},
         {"client_id", "1", "claim_invalid", "the client_id claim of the token is not a string"},
         {"client_id", "\"\"", "claim_invalid", "the client_id claim of the token is empty"},
+        {"client_id", "null", "claim_invalid", NULL},
+        {"client_id", "[\"c\"]", "claim_invalid", NULL},
+        {"iss", "", "claim_missing", "the token has no iss claim that is a string"},
+        {"sub", "1", "claim_invalid", "the sub claim of the token is not a string"},
+        {"sub", "\"\"", "claim_invalid", "the sub claim of the token is empty"},
         {"jti", "null", "claim_invalid", NULL},
         {"jti", "[]", "claim_invalid", NULL},
+        {"jti", "\"\"", "claim_invalid", "the jti claim of the token is empty"},
+        {"jti", "7", "claim_invalid", "the jti claim of the token is not a string"},
         {"iat", "\"1\"", "claim_invalid", NULL},
+        {"iat", "null", "claim_invalid", "the iat claim of the token is not a number"},
+        {"aud", "null", "claim_invalid", NULL},
+        {"exp", "null", "claim_invalid", "the exp claim of the token is not a number"},
     };
     struct judge strict, any;
     judge_open(&strict, "token_type: at+jwt", MINT_JWKS(mint_jwk(mint_key(MINT_RSA), "r", NULL)));
@@ -82,6 +92,54 @@ TEST(d1_the_strict_profile_requires_its_claims) {
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         expect_profile(&strict, cases[i].name, cases[i].raw, cases[i].reason, cases[i].text);
         expect_profile(&any, cases[i].name, cases[i].raw, cases[i].reason, cases[i].text);
+    }
+    judge_done(&strict);
+    judge_done(&any);
+}
+
+/* Good claims and these further members, under RS256 and this typ ("": none). */
+static char *mint_typed(const char *typ, const char *members) {
+    char *header = scratch_text("{\"alg\":\"RS256\",\"kid\":\"r\"%s%s%s}",
+                                *typ ? ",\"typ\":\"" : "", typ, *typ ? "\"" : "");
+    char *good = judge_claims(NULL, NULL);
+    char *claims =
+        scratch_text("%.*s%s%s}", (int)strlen(good) - 1, good, *members ? "," : "", members);
+    char *token = mint_token(header, claims, "RS256", mint_key(MINT_RSA));
+    free(claims), free(good), free(header);
+    return token;
+}
+
+#define WRONG_TYPE "the typ of the token is not at+jwt, which this issuer's tokens must have"
+#define ACCESS "\"client_id\":\"c\",\"jti\":\"1\""
+
+TEST(the_strict_profile_takes_no_id_token) {
+    static const struct {
+        const char *what, *typ, *members, *reason, *text;
+    } cases[] = {
+        {"an access token", "at+jwt", ACCESS, "", NULL},
+        {"in full", "application/at+jwt", ACCESS, "", NULL},
+        {"in capitals", "Application/AT+JWT", ACCESS, "", NULL},
+        {"an access token that has a nonce", "at+jwt", ACCESS ",\"nonce\":\"n\"", "", NULL},
+        {"an ID token", "JWT", "\"nonce\":\"n\",\"at_hash\":\"h\"", "type_not_accepted",
+         WRONG_TYPE},
+        {"without typ", "", "\"nonce\":\"n\",\"at_hash\":\"h\"", "type_not_accepted", WRONG_TYPE},
+        {"with an azp", "JWT", "\"azp\":\"c\",\"nonce\":\"n\"", "type_not_accepted", WRONG_TYPE},
+        {"with all claims of an access token", "JWT", ACCESS, "type_not_accepted", WRONG_TYPE},
+        {"the same without typ", "", ACCESS, "type_not_accepted", WRONG_TYPE},
+        {"under the typ of an access token", "at+jwt", "\"nonce\":\"n\",\"at_hash\":\"h\"",
+         "claim_missing", "the token has no client_id claim"},
+        {"whose client is in azp", "at+jwt", "\"azp\":\"c\",\"jti\":\"1\"", "claim_missing",
+         "the token has no client_id claim"},
+    };
+    struct judge strict, any;
+    judge_open(&strict, "token_type: at+jwt", MINT_JWKS(mint_jwk(mint_key(MINT_RSA), "r", NULL)));
+    judge_open_usual(&any);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct verdict verdict =
+            judge_expect(&strict, cases[i].what, mint_typed(cases[i].typ, cases[i].members),
+                         *cases[i].reason ? 401 : 200, cases[i].reason);
+        if (cases[i].text) ck_assert_str_eq(verdict.text, cases[i].text);
+        judge_expect(&any, cases[i].what, mint_typed(cases[i].typ, cases[i].members), 200, "");
     }
     judge_done(&strict);
     judge_done(&any);
