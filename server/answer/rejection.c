@@ -30,7 +30,7 @@ struct answer rejection_answer(const struct refusal *refusal, const struct rejec
         decision_add_scopes(rejection->decision, refusal->reason, &scopes);
         add_login(rejection->decision, refusal->reason, &acr, &context.max_age);
     }
-    context.allow = span_or_none(&allow);
+    context.allow = allow.len ? buf_span(&allow) : rejection->allow;
     context.scope = span_or_none(&scopes);
     context.acr_values = span_or_none(&acr);
     struct answer answer = problem_answer(refusal, &context);

@@ -17,6 +17,7 @@ struct rejection {
     struct span path;                /* normalised */
     const struct decision *decision; /* that refused it */
     const struct route *other;       /* the path has this one, and the method was wrong */
+    struct span allow;               /* or what Allow lists otherwise */
     struct span origin;              /* of a script that may read the answer */
     struct span request_id;          /* where the request was on its way to an upstream */
 };

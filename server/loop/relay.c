@@ -46,9 +46,9 @@ static bool is_idempotent(struct span method) {
 static enum MHD_Result settle(struct relay *relay) {
     if (relay->cut && !relay->response) return MHD_NO;
     if (relay->failed) {
-        struct problem_context context = relay_problem(relay);
+        struct rejection rejection = relay_problem(relay);
         relay->status = problem_status(relay->conn->request.refusal.reason);
-        return reply_refuse(relay->conn, &context);
+        return reply_refuse(relay->conn, &rejection);
     }
     if (!relay->response) {
         /* Many an upstream answers within a turn of the loop, in which libmicrohttpd asks again;
@@ -189,9 +189,8 @@ enum MHD_Result relay_begin(struct conn *conn, const struct decision *decision) 
     enum transfer_failure why;
 
     if (!relay) {
-        struct problem_context context = {0};
         refuse(&conn->request.refusal, REASON_OUT_OF_MEMORY, "out of memory");
-        return reply_refuse(conn, &context);
+        return reply_refuse(conn, NULL);
     }
     if (!start(relay, &why)) {
         relay->failed = true;

@@ -90,9 +90,8 @@ void relay_explain(struct refusal *refusal, enum transfer_failure failure) {
     refuse(refusal, REASON_OUT_OF_MEMORY, "out of memory");
 }
 
-struct problem_context relay_problem(const struct relay *relay) {
-    return (struct problem_context){.request_id = span_of(relay->id.text),
-                                    .origin = relay->conn->request.cors_origin};
+struct rejection relay_problem(const struct relay *relay) {
+    return (struct rejection){.request_id = span_of(relay->id.text)};
 }
 
 void relay_answer_early(struct relay *relay, struct buf *bytes) {
@@ -107,8 +106,8 @@ void relay_answer_early(struct relay *relay, struct buf *bytes) {
 }
 
 void relay_refuse_at_once(struct relay *relay) {
-    struct problem_context context = relay_problem(relay);
-    struct answer answer = reply_refusal(relay->conn, &context);
+    struct rejection rejection = relay_problem(relay);
+    struct answer answer = reply_refusal(relay->conn, &rejection);
     struct buf bytes = buf_make(BYPASS_MAX);
 
     bypass_add_answer(&bytes, &answer);

@@ -76,7 +76,7 @@ void relay_watch_expiry(struct relay *relay);
 void relay_explain(struct refusal *refusal, enum transfer_failure failure);
 
 /* What a refusal of it tells besides the reason. */
-struct problem_context relay_problem(const struct relay *relay);
+struct rejection relay_problem(const struct relay *relay);
 
 /*
  * Send bytes, a whole answer, to a request whose body is still coming. libmicrohttpd could send

@@ -70,13 +70,22 @@ bool reply_again(struct conn *conn, const void *key, enum MHD_Result *ret) {
     return true;
 }
 
-struct answer reply_refusal(struct conn *conn, struct problem_context *context) {
-    conn->request.refused = true;
-    context->realm = conn->worker->view->setup->config->realm;
-    return problem_answer(&conn->request.refusal, context);
+struct answer reply_refusal(struct conn *conn, const struct rejection *rejection) {
+    struct request *request = &conn->request;
+    const struct setup *setup = request->view ? request->view->setup : conn->worker->view->setup;
+    struct rejection told = rejection ? *rejection : (struct rejection){0};
+
+    told.realm = setup->config->realm;
+    told.host = request->host;
+    told.path = request->target.path;
+    told.origin = request->cors_origin;
+    /* The admin listener is no resource of anybody's. */
+    if (!conn->admin) told.resources = setup->resources;
+    request->refused = true;
+    return rejection_answer(&request->refusal, &told);
 }
 
-enum MHD_Result reply_refuse(struct conn *conn, struct problem_context *context) {
-    struct answer answer = reply_refusal(conn, context);
+enum MHD_Result reply_refuse(struct conn *conn, const struct rejection *rejection) {
+    struct answer answer = reply_refusal(conn, rejection);
     return reply_send(conn, &answer);
 }

@@ -4,7 +4,7 @@
 #ifndef SERVER_LOOP_REPLY_H
 #define SERVER_LOOP_REPLY_H
 
-#include "server/answer/problem.h"
+#include "server/answer/rejection.h"
 #include "server/loop/worker.h"
 
 /* Queue the answer for the request that conn is about, log it, and free it. Returns libmicrohttpd's
@@ -24,11 +24,14 @@ enum MHD_Result reply_keep(struct conn *conn, struct answer *answer, const void 
  * is nothing, or the answer has to be another this time. */
 bool reply_again(struct conn *conn, const void *key, enum MHD_Result *ret);
 
-/* The same for the refusal that stands in conn->request.refusal. context says what else to tell. */
-enum MHD_Result reply_refuse(struct conn *conn, struct problem_context *context);
+/*
+ * The same for the refusal that stands in conn->request.refusal. rejection, which may be NULL, says
+ * what else to tell; what is known of the request is filled in.
+ */
+enum MHD_Result reply_refuse(struct conn *conn, const struct rejection *rejection);
 
 /* The answer that reply_refuse() would send, for who sends it in another way. */
-struct answer reply_refusal(struct conn *conn, struct problem_context *context);
+struct answer reply_refusal(struct conn *conn, const struct rejection *rejection);
 
 /* The path for a log: normalised where that was possible. Never the query, which may hold a token
  * (RFC 9700 section 4.3.2). */

@@ -17,7 +17,6 @@
 
 /* Requests that may wait for keys at once, in each worker; further ones are refused at once. */
 #define WAITING_MAX 1024
-#define LIST_MAX (8 * 1024)
 
 static struct conn *conn_of(struct MHD_Connection *connection) {
     return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
@@ -85,53 +84,10 @@ static struct span header_of(const struct conn *conn, const char *name) {
     return span_of(MHD_lookup_connection_value(conn->mhd, MHD_HEADER_KIND, name));
 }
 
-/* What every refusal of the request tells: where a client finds out about the resource. */
-static struct problem_context context_of(const struct conn *conn) {
-    const struct request *request = &conn->request;
-    struct problem_context context = {.origin = request->cors_origin};
-    const struct resource *resource = NULL;
-
-    if (request->view && request->target.path.ptr)
-        resource =
-            resources_of(request->view->setup->resources, request->host, request->target.path);
-    if (resource) context.resource_metadata = span_of(resource->metadata_url);
-    return context;
-}
-
-static enum MHD_Result refuse_early(struct conn *conn) {
-    struct problem_context context = context_of(conn);
-    return reply_refuse(conn, &context);
-}
-
 static enum MHD_Result refuse_method(struct conn *conn, const struct route *route) {
-    struct buf allow = buf_make(LIST_MAX);
-    route_add_allow(route, &allow);
-    struct problem_context context = context_of(conn);
-    context.allow = buf_span(&allow);
-
     refuse(&conn->request.refusal, REASON_METHOD_NOT_ALLOWED,
            "this path does not take that method");
-    enum MHD_Result result = reply_refuse(conn, &context);
-    buf_done(&allow);
-    return result;
-}
-
-static enum MHD_Result refuse_decided(struct conn *conn, const struct decision *decision) {
-    struct problem_context context = context_of(conn);
-    enum reason reason = conn->request.refusal.reason;
-    struct buf scopes = buf_make(LIST_MAX), acr = buf_make(LIST_MAX);
-
-    decision_add_scopes(decision, reason, &scopes);
-    if (scopes.len) context.scope = buf_span(&scopes);
-    if (decision->by && reason_class(reason) == CLASS_STEP_UP) {
-        requirement_add_acr(decision->by, &acr);
-        if (acr.len) context.acr_values = buf_span(&acr);
-        context.max_age = requirement_max_auth_age(decision->by);
-    }
-    enum MHD_Result result = reply_refuse(conn, &context);
-    buf_done(&scopes);
-    buf_done(&acr);
-    return result;
+    return reply_refuse(conn, &(struct rejection){.other = route});
 }
 
 /* Whose assertion the answer to the asking proxy has to bring; NULL: none. */
@@ -155,7 +111,7 @@ static enum MHD_Result answer_asker(struct conn *conn, const struct decision *de
     if (upstream && !assertion_find(setup->assertion_key, setup->config, upstream,
                                     decision->principal, clock_wall(), &assertion)) {
         refuse(&conn->request.refusal, REASON_OUT_OF_MEMORY, "out of memory");
-        return refuse_early(conn);
+        return reply_refuse(conn, NULL);
     }
     struct answer answer = answer_make(200);
     buf_add_text(&answer.body, "{\"allowed\":true}");
@@ -179,7 +135,7 @@ static enum MHD_Result answer_endpoint(struct conn *conn, const struct decision 
 }
 
 static enum MHD_Result answer_decision(struct conn *conn, const struct decision *decision) {
-    if (!decision->allowed) return refuse_decided(conn, decision);
+    if (!decision->allowed) return reply_refuse(conn, &(struct rejection){.decision = decision});
     if (conn->request.asked_about) return answer_asker(conn, decision);
     if (decision->route->upstream_index != UPSTREAM_NONE) return relay_begin(conn, decision);
     return answer_endpoint(conn, decision);
@@ -209,10 +165,11 @@ static const struct view *pin_newest(struct worker *worker, struct request *requ
 static enum MHD_Result decide(struct conn *conn, const struct route_match *match,
                               enum authenticated authenticated, const struct evidence *evidence) {
     struct request *request = &conn->request;
-    if (authenticated != AUTH_PRINCIPAL && authenticated != AUTH_ABSENT) return refuse_early(conn);
+    if (authenticated != AUTH_PRINCIPAL && authenticated != AUTH_ABSENT)
+        return reply_refuse(conn, NULL);
     /* Which methods there are is told to those who may know that there is something. */
     if (request->wrong_method && request->principal) return refuse_method(conn, match->route);
-    if (request->wrong_method) return refuse_early(conn);
+    if (request->wrong_method) return reply_refuse(conn, NULL);
     struct decision decision = authorize(match, request->principal, evidence, &request->refusal);
     if (decision.reported) report(conn);
     return answer_decision(conn, &decision);
@@ -276,7 +233,7 @@ static bool answer_preflight(struct conn *conn, enum MHD_Result *result) {
     if (!cors_allows(match.route->config, origin)) {
         refuse(&request->refusal, REASON_ORIGIN_NOT_ALLOWED,
                "scripts from that origin may not call this path");
-        *result = refuse_early(conn);
+        *result = reply_refuse(conn, NULL);
         return true;
     }
     struct answer answer = cors_answer(match.route, asked, origin);
@@ -295,9 +252,8 @@ static bool answer_metadata(struct conn *conn, enum MHD_Result *result) {
         resources_described_at(setup->resources, request->host, request->target.path);
     if (!resource) return false;
     if (!span_equal_text(request->method, "GET") && !span_equal_text(request->method, "HEAD")) {
-        struct problem_context context = {.allow = SPAN_LITERAL("GET, HEAD")};
         refuse(&request->refusal, REASON_METHOD_NOT_ALLOWED, "metadata is read by GET");
-        *result = reply_refuse(conn, &context);
+        *result = reply_refuse(conn, &(struct rejection){.allow = SPAN_LITERAL("GET, HEAD")});
         return true;
     }
     struct answer answer = answer_make(200);
@@ -316,7 +272,7 @@ static bool find_route(struct conn *conn, struct route_match *ret, enum MHD_Resu
     enum route_found found = look_up(request, request->method, ret);
     if (found == ROUTE_FOUND && ret->route->config->respond == RESPOND_FORWARD_AUTH) {
         if (!turn_to_original(conn, ret->route->config)) {
-            *result = refuse_early(conn);
+            *result = reply_refuse(conn, NULL);
             return false;
         }
         found = look_up(request, request->method, ret);
@@ -330,12 +286,12 @@ static bool find_route(struct conn *conn, struct route_match *ret, enum MHD_Resu
         routes_is_for_asking(setup->routes, buf_span(&request->raw_target))) {
         refuse(&request->refusal, REASON_ORIGINAL,
                "the request that is asked about climbs out of the path of forward_auth");
-        *result = refuse_early(conn);
+        *result = reply_refuse(conn, NULL);
         return false;
     }
     if (found == ROUTE_NONE) {
         refuse(&request->refusal, REASON_NO_ROUTE, "nothing is configured for this path");
-        *result = refuse_early(conn);
+        *result = reply_refuse(conn, NULL);
         return false;
     }
     if (answer_preflight(conn, result)) return false;
@@ -368,7 +324,7 @@ static enum MHD_Result judge(struct worker *worker, struct conn *conn, struct sp
         request->cors_origin = SPAN_NONE;
         if (!target_parse(buf_span(&request->raw_target), &request->path, &request->target,
                           refusal))
-            return refuse_early(conn);
+            return reply_refuse(conn, NULL);
         if (!find_route(conn, &match, &result)) return result;
         struct evidence evidence = {.now = clock_wall(),
                                     .now_ms = clock_monotonic_ms(),
@@ -379,7 +335,7 @@ static enum MHD_Result judge(struct worker *worker, struct conn *conn, struct sp
                          &request->principal, &entry, refusal);
         if (authenticated != AUTH_NEEDS_KEYS) return decide(conn, &match, authenticated, &evidence);
         enum keystore_hint hint = ask_for_keys(worker, request, entry);
-        if (hint == HINT_TOO_LATE) return refuse_early(conn);
+        if (hint == HINT_TOO_LATE) return reply_refuse(conn, NULL);
         /* Newer keys may be there already; in the middle of a reload they are for a moment more
          * recent than the setup, and the request waits for that to pass. */
         if (hint == HINT_LOOK_AGAIN && view_update(&worker->view, worker->shared)) continue;
@@ -394,18 +350,16 @@ static enum MHD_Result answer_admin(struct worker *worker, struct conn *conn) {
     const struct setup *setup = pin_newest(worker, request)->setup;
     struct admin_context context = {
         .jwks = setup->assertion_key ? assertion_jwks(setup->assertion_key) : SPAN_NONE};
-    struct problem_context problem = {0};
     struct answer answer;
     const char *allow = NULL;
 
     if (!target_parse(buf_span(&request->raw_target), &request->path, &request->target,
                       &request->refusal))
-        return refuse_early(conn);
+        return reply_refuse(conn, NULL);
     if (admin_answer(&context, request->method, request->target.path, &answer, &allow,
                      &request->refusal))
         return reply_send(conn, &answer);
-    if (allow) problem.allow = span_of(allow);
-    return reply_refuse(conn, &problem);
+    return reply_refuse(conn, &(struct rejection){.allow = span_of(allow)});
 }
 
 /* --- libmicrohttpd's callbacks ------------------------------------------------------------- */
@@ -456,7 +410,7 @@ enum MHD_Result request_on_call(void *argument, struct MHD_Connection *connectio
                                  .number = request->number};
         request->method = span_of(method);
         if (!door_check(&head, &worker->fields, &request->head, &request->refusal))
-            return refuse_early(conn);
+            return reply_refuse(conn, NULL);
         request->admitted = true;
         request->unread_body = request->head.has_body;
         /* libmicrohttpd closes the connection behind an answer that is queued at its first call.
