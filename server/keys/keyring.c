@@ -2,21 +2,6 @@
 
 #include <stdlib.h>
 
-struct pulse *pulse_new(void) {
-    struct pulse *pulse = calloc(1, sizeof *pulse);
-    if (pulse) ref_init(&pulse->ref);
-    return pulse;
-}
-
-struct pulse *pulse_ref(struct pulse *pulse) {
-    ref_take(&pulse->ref);
-    return pulse;
-}
-
-void pulse_unref(struct pulse *pulse) {
-    if (pulse && ref_drop(&pulse->ref)) free(pulse);
-}
-
 /* Takes over the reference to index, which may be NULL for want of memory. */
 static struct keyring *make(struct config *config, struct issuer_index *index) {
     struct keyring *ring = calloc(1, sizeof *ring);

@@ -6,28 +6,10 @@
 #define SERVER_KEYS_KEYRING_H
 
 #include "common/ref.h"
-#include "common/throttle.h"
 #include "server/config/config.h"
 #include "server/keys/issuer_index.h"
 #include "server/keys/keyset.h"
-
-/*
- * What requests and the refresh thread tell each other about one issuer. Atomics only; outlives the
- * keyrings that point to it.
- */
-struct pulse {
-    struct ref ref;
-    struct throttle forced; /* one forced refresh per cooldown, shared by everybody */
-    atomic_bool wanted;     /* a forced refresh was asked for and has not begun */
-    atomic_bool fetching;   /* a refresh is under way */
-};
-
-/* A fresh pulse with one reference for the caller, or NULL without memory. */
-struct pulse *pulse_new(void);
-
-/* Any thread: take one more reference; drop one, the last frees (NULL is fine). */
-struct pulse *pulse_ref(struct pulse *pulse);
-void pulse_unref(struct pulse *pulse);
+#include "server/keys/pulse.h"
 
 struct keyring_entry {
     const struct config_issuer *issuer; /* in ring->config */

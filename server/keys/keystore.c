@@ -317,8 +317,20 @@ enum keystore_hint keystore_hint(struct keystore *store, const struct keyring_en
     /* Somebody may have forced one since: he sets wanted before he takes the cooldown. */
     if (!throttle_is_free(&pulse->forced, now)) return look_around(store, pulse, generation);
     atomic_store(&pulse->wanted, true);
-    if (throttle_take(&pulse->forced, now, entry->issuer->refresh_cooldown)) wake(store);
+    if (throttle_take(&pulse->forced, now, entry->issuer->refresh_cooldown)) {
+        atomic_fetch_add(&pulse->forced_count, 1);
+        wake(store);
+    }
     return HINT_WAIT;
+}
+
+size_t keystore_refresh(struct keystore *store) {
+    uint64_t generation;
+    CLEANUP(keyring_unrefp) struct keyring *ring = keystore_acquire(store, &generation);
+
+    for (size_t i = 0; i < ring->count; i++) atomic_store(&ring->entries[i].pulse->wanted, true);
+    wake(store);
+    return ring->count;
 }
 
 bool keystore_is_ready(struct keystore *store) {

@@ -50,6 +50,12 @@ enum keystore_hint {
 enum keystore_hint keystore_hint(struct keystore *store, const struct keyring_entry *entry,
                                  uint64_t generation);
 
+/*
+ * Any thread: refresh all issuers now, whatever the cooldown, as an operator asks. Returns how many
+ * there are; when they have ended is not waited for.
+ */
+size_t keystore_refresh(struct keystore *store);
+
 /* Any thread: was every issuer tried, and has one of them usable keys? */
 bool keystore_is_ready(struct keystore *store);
 

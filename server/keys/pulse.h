@@ -1,0 +1,47 @@
+/*
+ * pulse: what requests and the refresh thread tell each other about one issuer, and what others may
+ * know of its refreshes. Outlives the keyrings that point to it.
+ */
+#ifndef SERVER_KEYS_PULSE_H
+#define SERVER_KEYS_PULSE_H
+
+#include <pthread.h>
+
+#include "common/ref.h"
+#include "common/throttle.h"
+
+/* How the refreshes of an issuer came out. Moments are wall clock, seconds; 0 = never. */
+struct standing {
+    int64_t succeeded;
+    int64_t due_ms;    /* monotonic: the next refresh by timer; 0 = not known yet */
+    unsigned failures; /* in a row */
+    uint64_t refreshes_ok;
+    uint64_t refreshes_failed;
+    char why[256]; /* of the last failure; "" after a success */
+};
+
+struct pulse {
+    struct ref ref;
+    struct throttle forced; /* one forced refresh per cooldown, shared by everybody */
+    atomic_bool wanted;     /* a forced refresh was asked for and has not begun */
+    atomic_bool fetching;   /* a refresh is under way */
+    _Atomic uint64_t forced_count;
+    pthread_mutex_t lock; /* of what follows; requests never take it */
+    struct standing standing;
+};
+
+/* A fresh pulse with one reference for the caller, or NULL without memory. */
+struct pulse *pulse_new(void);
+
+/* Any thread: take one more reference; drop one, the last frees (NULL is fine). */
+struct pulse *pulse_ref(struct pulse *pulse);
+void pulse_unref(struct pulse *pulse);
+
+/* The refresh thread: a refresh has ended, and the next is due then. why is copied; NULL: it was
+ * good. */
+void pulse_note(struct pulse *pulse, int64_t due_ms, const char *why);
+
+/* Any thread but a worker in the middle of a request: how it stands now. */
+struct standing pulse_standing(struct pulse *pulse);
+
+#endif
