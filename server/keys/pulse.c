@@ -24,20 +24,29 @@ void pulse_unref(struct pulse *pulse) {
     free(pulse);
 }
 
-void pulse_note(struct pulse *pulse, int64_t due_ms, const char *why) {
+void pulse_note_keys(struct pulse *pulse, int64_t due_ms, bool changed) {
     struct standing *standing = &pulse->standing;
 
     pthread_mutex_lock(&pulse->lock);
     standing->due_ms = due_ms;
-    snprintf(standing->why, sizeof standing->why, "%s", why ? why : "");
-    if (why) {
-        standing->failures++;
-        standing->refreshes_failed++;
-    } else {
-        standing->failures = 0;
-        standing->refreshes_ok++;
-        standing->succeeded = clock_wall();
-    }
+    standing->succeeded = clock_wall();
+    standing->failures = 0;
+    standing->why[0] = '\0';
+    if (changed)
+        standing->changed++;
+    else
+        standing->unchanged++;
+    pthread_mutex_unlock(&pulse->lock);
+}
+
+void pulse_note_failure(struct pulse *pulse, int64_t due_ms, const char *why) {
+    struct standing *standing = &pulse->standing;
+
+    pthread_mutex_lock(&pulse->lock);
+    standing->due_ms = due_ms;
+    standing->failures++;
+    standing->failed++;
+    snprintf(standing->why, sizeof standing->why, "%s", why);
     pthread_mutex_unlock(&pulse->lock);
 }
 

@@ -15,8 +15,9 @@ struct standing {
     int64_t succeeded;
     int64_t due_ms;    /* monotonic: the next refresh by timer; 0 = not known yet */
     unsigned failures; /* in a row */
-    uint64_t refreshes_ok;
-    uint64_t refreshes_failed;
+    uint64_t changed;  /* refreshes that brought other keys */
+    uint64_t unchanged;
+    uint64_t failed;
     char why[256]; /* of the last failure; "" after a success */
 };
 
@@ -37,9 +38,12 @@ struct pulse *pulse_new(void);
 struct pulse *pulse_ref(struct pulse *pulse);
 void pulse_unref(struct pulse *pulse);
 
-/* The refresh thread: a refresh has ended, and the next is due then. why is copied; NULL: it was
- * good. */
-void pulse_note(struct pulse *pulse, int64_t due_ms, const char *why);
+/* The refresh thread: a refresh has ended well, with other keys or the same, and the next is due
+ * then. */
+void pulse_note_keys(struct pulse *pulse, int64_t due_ms, bool changed);
+
+/* The refresh thread: one has failed. why is copied. */
+void pulse_note_failure(struct pulse *pulse, int64_t due_ms, const char *why);
 
 /* Any thread but a worker in the middle of a request: how it stands now. */
 struct standing pulse_standing(struct pulse *pulse);

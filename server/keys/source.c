@@ -103,7 +103,7 @@ static void fail(struct source *source, const char *url, const char *why) {
         LOG_NUMBER("keys", source->keys ? source->keys->count : 0),
         LOG_TEXT("age", *age ? age : NULL),
         LOG_TEXT("retry_in", clock_words((delay + 999) / 1000, retry)));
-    pulse_note(source->pulse, source->due_ms, why);
+    pulse_note_failure(source->pulse, source->due_ms, why);
     end(source, false);
 }
 
@@ -155,7 +155,7 @@ static void take_keys(struct source *source, const char *url, struct span jwks, 
     source->fetched_ms = clock_monotonic_ms();
     source->due_ms = source->fetched_ms + next_delay(source, max_age);
     save_copy(source);
-    pulse_note(source->pulse, source->due_ms, NULL);
+    pulse_note_keys(source->pulse, source->due_ms, changed);
     end(source, true);
 }
 
