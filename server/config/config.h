@@ -157,6 +157,7 @@ struct config_requirement {
     struct config_claim *claims;
     size_t claim_count;
     struct strings issuers;
+    struct strings audiences; /* one of them */
     int64_t max_token_age;
     struct strings acr; /* one of them */
     int64_t max_auth_age;

@@ -341,6 +341,9 @@ static const struct option requirement_options[] = {
              "path has in the place of {tenant}."},
     {OPTION(struct config_requirement, issuers, issuer), .list = true, .fallback = "[]",
      .help = "The token must come from one of these issuers."},
+    {OPTION(struct config_requirement, audiences, name), .list = true, .fallback = "[]",
+     .help = "The token must be meant for one of these (aud), besides what its issuer's audiences\n"
+             "say: where one issuer's tokens are for several resources behind this gate."},
     {OPTION(struct config_requirement, max_token_age, duration), .min = "0", .max = "3650d",
      .fallback = "0",
      .help = "The token must not have been issued longer ago (iat). 0 = no limit."},

@@ -278,6 +278,30 @@ static bool check_issuers(const struct requirement *requirement,
                   principal_issuer(facts->principal)->issuer);
 }
 
+static bool names_audience(const json_t *aud, const char *audience) {
+    size_t i;
+    json_t *item;
+
+    if (json_is_string(aud)) return span_equal_text(json_span(aud), audience);
+    json_array_foreach(aud, i, item) if (span_equal_text(json_span(item), audience)) return true;
+    return false;
+}
+
+/* A token that was made for another resource must not open this one (RFC 8707 section 2). */
+static bool check_audiences(const struct requirement *requirement,
+                            const struct requirement_facts *facts, struct refusal *refusal) {
+    const struct strings *audiences = &requirement->own->audiences;
+    const json_t *aud = principal_claim(facts->principal, "aud");
+    char words[WORDS_MAX];
+
+    for (size_t i = 0; i < audiences->count; i++)
+        if (names_audience(aud, audiences->items[i])) return true;
+    if (audiences->count == 0) return true;
+    return refuse(refusal, REASON_AUDIENCE_MISMATCH,
+                  "the token is not for this resource; its audience must be %s%s",
+                  audiences->count > 1 ? "one of " : "", list_words(audiences, words));
+}
+
 /* --- claims -------------------------------------------------------------------------------- */
 
 static int hex(char c) {
@@ -495,6 +519,10 @@ static bool wants_issuers(const struct config_requirement *own) {
     return own->issuers.count != 0;
 }
 
+static bool wants_audiences(const struct config_requirement *own) {
+    return own->audiences.count != 0;
+}
+
 static bool wants_scopes(const struct config_requirement *own) {
     return own->scopes.count || own->any_scopes.count;
 }
@@ -549,6 +577,7 @@ static const struct {
     bool (*met)(const struct requirement *requirement, const struct requirement_facts *facts,
                 struct refusal *refusal);
 } checks[] = {
+    {"audience", wants_audiences, check_audiences},
     {"age of the token", wants_token_age, check_token_age},
     {"login", wants_acr, check_acr},
     {"age of the login", wants_auth_age, check_auth_age},
@@ -580,7 +609,8 @@ static bool check_own(const struct requirement *requirement, const struct requir
 static bool check_ages(const struct requirement *requirement, const struct requirement_facts *facts,
                        const struct requirement **ret_by, struct refusal *refusal) {
     *ret_by = requirement;
-    if (!check_token_age(requirement, facts, refusal) || !check_acr(requirement, facts, refusal) ||
+    if (!check_audiences(requirement, facts, refusal) ||
+        !check_token_age(requirement, facts, refusal) || !check_acr(requirement, facts, refusal) ||
         !check_auth_age(requirement, facts, refusal))
         return false;
     for (size_t i = 0; i < requirement->own->all_of_count; i++)
