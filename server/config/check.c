@@ -43,15 +43,6 @@ static void report_unknown(struct problems *problems, const struct section *sect
 static void check_section(struct problems *problems, const struct section *section,
                           struct node *node, struct record *ret);
 
-/* YAML's null: a key with nothing behind it, or one of the words for it that libcyaml knows. */
-static bool is_null(const struct node *node) {
-    static const char *const words[] = {"", "~", "null", "Null", "NULL"};
-
-    for (size_t i = 0; node->kind == NODE_TEXT && node->plain && i < ARRAY_LEN(words); i++)
-        if (span_equal_text(node->text, words[i])) return true;
-    return false;
-}
-
 /* Report a node of another kind than is needed. */
 static bool is_kind(struct problems *problems, const struct option *option, const struct node *node,
                     enum node_kind kind) {
@@ -60,10 +51,10 @@ static bool is_kind(struct problems *problems, const struct option *option, cons
         [NODE_LIST] = "a list is too much",
         [NODE_MAP] = "keys of its own are not known here",
     };
-    if (node->kind == kind && !is_null(node)) return true;
+    if (node->kind == kind && !tree_is_null(node)) return true;
     if (node->kind != NODE_ALIAS)
         report(problems, node, option, option->list && kind != NODE_LIST,
-               is_null(node) ? "has no value" : found[node->kind]);
+               tree_is_null(node) ? "has no value" : found[node->kind]);
     return false;
 }
 
@@ -166,7 +157,7 @@ static void check_value(struct problems *problems, const struct option *option,
         check_list(problems, option, value);
     else if (!option->section)
         check_text(problems, option, value);
-    else if (!is_null(value) && is_kind(problems, option, value, NODE_MAP))
+    else if (!tree_is_null(value) && is_kind(problems, option, value, NODE_MAP))
         check_section(problems, option->section, value, &record);
 }
 
@@ -214,7 +205,7 @@ void check_tree(const struct tree *tree, struct problems *problems) {
     struct node *root = tree->root;
 
     if (!root && tree->broken) return;
-    if (!root || is_null(root)) root = &nothing;
+    if (!root || tree_is_null(root)) root = &nothing;
     if (root->kind != NODE_MAP) {
         PROBLEM_AT(problems, root, NULL,
                    "not a configuration; write keys with their values, such as \"issuers:\"");

@@ -81,6 +81,12 @@ bool identity_header_same(struct span a, struct span b) {
     return true;
 }
 
+uint64_t identity_header_hash(struct span name) {
+    uint64_t hash = 0xcbf29ce484222325;
+    for (char c = next(&name); c; c = next(&name)) hash = (hash ^ (unsigned char)c) * 0x100000001b3;
+    return hash;
+}
+
 int identity_header_check(struct span name, struct err_text *why) {
     struct span rest = name;
 

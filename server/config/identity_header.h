@@ -5,6 +5,7 @@
 #define SERVER_CONFIG_IDENTITY_HEADER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/err.h"
 #include "common/span.h"
@@ -23,5 +24,8 @@ int identity_header_check(struct span name, struct err_text *why) MUST_CHECK;
  * ignores case, as CGI does (RFC 3875 section 4.1.18)? X_Auth-User is X-Auth-User.
  */
 bool identity_header_same(struct span a, struct span b);
+
+/* A hash that is equal for names that identity_header_same() finds the same. */
+uint64_t identity_header_hash(struct span name);
 
 #endif

@@ -9,7 +9,8 @@
 
 #include "common/span.h"
 
-/* Is text a number by the grammar of JSON (RFC 8259 section 6)? */
+/* Is text a number by the grammar of JSON (RFC 8259 section 6), and of a size that jansson reads?
+ */
 bool json_value_is_number(struct span text);
 
 /*

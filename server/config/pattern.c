@@ -1,5 +1,7 @@
 #include "server/config/pattern.h"
 
+#include <arpa/inet.h>
+
 #include "common/ascii.h"
 
 bool pattern_is_capture(struct span segment, struct span *ret_name) {
@@ -71,16 +73,36 @@ int pattern_check_path(struct span path, struct err_text *why) {
     return check_segments(path, why);
 }
 
+/* Hosts are compared as texts, so that another way to write the address would never match. */
+static int check_ipv6(struct span host, struct err_text *why) {
+    char given[INET6_ADDRSTRLEN], normal[INET6_ADDRSTRLEN];
+    unsigned char address[16];
+    size_t len = host.len - 2;
+
+    if (host.len < 2 || host.ptr[host.len - 1] != ']' || len >= sizeof given)
+        return err_set(why, ERR_SYNTAX, "has no IPv6 address between '[' and ']'");
+    memcpy(given, host.ptr + 1, len);
+    given[len] = '\0';
+    if (inet_pton(AF_INET6, given, address) != 1 ||
+        !inet_ntop(AF_INET6, address, normal, sizeof normal))
+        return err_set(why, ERR_SYNTAX, "has no IPv6 address between '[' and ']'");
+    if (!span_equal_nocase(span_of(given), span_of(normal)))
+        return err_set(why, ERR_SYNTAX, "is compared in its normal form, [%s]", normal);
+    return 0;
+}
+
 int pattern_check_host(struct span host, struct err_text *why) {
-    bool bracketed = span_starts_with(host, SPAN_LITERAL("["));
     struct span name = host;
 
+    if (span_starts_with(host, SPAN_LITERAL("["))) return check_ipv6(host, why);
     if (span_starts_with(name, SPAN_LITERAL("*."))) name = span_from(name, 2);
     if (name.len == 0 || host.len > 253) return err_set(why, ERR_SYNTAX, "is no host name");
     if (name.ptr[0] == '.' || name.ptr[name.len - 1] == '.')
         return err_set(why, ERR_SYNTAX, "starts or ends with a dot");
     for (size_t i = 0; i < name.len; i++) {
-        if (ascii_is_alphanumeric_or(name.ptr[i], bracketed ? ":.[]" : "-._")) continue;
+        if (name.ptr[i] == '.' && name.ptr[i - 1] == '.')
+            return err_set(why, ERR_SYNTAX, "holds two dots in a row");
+        if (ascii_is_alphanumeric_or(name.ptr[i], "-._")) continue;
         return err_set(why, ERR_SYNTAX, "holds '%c'%s", name.ptr[i],
                        name.ptr[i] == ':'   ? "; it is compared without its port"
                        : name.ptr[i] == '*' ? ", which stands only at the start, as in *.NAME"

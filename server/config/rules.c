@@ -310,12 +310,21 @@ static uint64_t hash_of(const struct record *record, const char *key) {
     return hash;
 }
 
+uint64_t rules_like_listen(const struct record *record) {
+    return hash_of(record, "address");
+}
+
 uint64_t rules_like_issuer(const struct record *record) {
     return hash_of(record, "issuer");
 }
 
 uint64_t rules_like_upstream(const struct record *record) {
     return hash_of(record, "name");
+}
+
+uint64_t rules_like_identity(const struct record *record) {
+    const struct node *node = record_sound(record, "header");
+    return node ? identity_header_hash(node->text) : 0;
 }
 
 uint64_t rules_like_role(const struct record *record) {

@@ -29,11 +29,11 @@ void rules_upstream(struct problems *problems, const struct record *upstream);
 /*
  * One of respond and upstream, only methods that respond answers, nothing about forwarding where
  * nothing is forwarded, a prefix to strip that the path starts with, requirements that require
- * something and name captures of the path.
+ * something and name captures of the path, no preflights for an upstream that is not there.
  */
 void rules_route(struct problems *problems, const struct record *route);
 
-/* Something that the claim must be. */
+/* Something that the claim must be, that it can be, and whose type nobody can mistake. */
 void rules_claim(struct problems *problems, const struct record *claim);
 
 /* Origins where preflights are answered. */
@@ -83,8 +83,10 @@ bool rules_unlike_route(struct problems *problems, const struct record *earlier,
                         const struct record *later);
 
 /* The same number for any two records that the rule above would report. */
+uint64_t rules_like_listen(const struct record *record);
 uint64_t rules_like_issuer(const struct record *record);
 uint64_t rules_like_upstream(const struct record *record);
+uint64_t rules_like_identity(const struct record *record);
 uint64_t rules_like_role(const struct record *record);
 uint64_t rules_like_resource(const struct record *record);
 uint64_t rules_like_route(const struct record *record);

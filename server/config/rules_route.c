@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "common/parse.h"
 #include "common/url.h"
 #include "server/config/check.h"
 #include "server/config/pattern.h"
@@ -29,12 +30,19 @@ static bool takes_any(const struct node *respond) {
 static void rule_forward_auth(struct problems *problems, const struct record *route) {
     const struct node *respond = record_sound(route, "respond");
     const struct node *require = record_given(route, "require");
+    const struct node *mode = record_sound(route, "mode");
 
-    if (!respond || !require || !span_equal_text(respond->text, "forward_auth")) return;
-    PROBLEM_AT(
-        problems, require, "require",
-        "has no meaning with forward_auth: the route of the request that is asked about says "
-        "what it needs; leave it out");
+    if (!respond || !span_equal_text(respond->text, "forward_auth")) return;
+    if (require)
+        PROBLEM_AT(
+            problems, require, "require",
+            "has no meaning with forward_auth: the route of the request that is asked about says "
+            "what it needs; leave it out");
+    if (mode && span_equal_text(mode->text, "report"))
+        PROBLEM_AT(
+            problems, mode, "mode",
+            "has no meaning with forward_auth: the route of the request that is asked about says "
+            "whether it is enforced; leave it out");
 }
 
 static void rule_methods(struct problems *problems, const struct record *route) {
@@ -59,6 +67,15 @@ static void rule_forwarding(struct problems *problems, const struct record *rout
                    "upstream, or leave it out");
 }
 
+/* Where nothing is forwarded nobody is there to answer it. */
+static void rule_preflight(struct problems *problems, const struct record *route) {
+    const struct node *preflight = tree_find(record_given(route, "cors"), "preflight");
+    if (preflight && preflight->sound && span_equal_text(preflight->text, "pass"))
+        PROBLEM_AT(problems, preflight, "preflight",
+                   "pass leaves the answer to the upstream, and this route has none; write answer "
+                   "and origins, or leave it out");
+}
+
 /* "/orders" is the start of "/orders", "/orders/" and all below it, and not of "/orders2". */
 static void rule_strip(struct problems *problems, const struct record *route) {
     const struct node *path = record_sound(route, "path");
@@ -76,11 +93,33 @@ static void rule_strip(struct problems *problems, const struct record *route) {
 
 /* --- requirements ---------------------------------------------------------------------------- */
 
-/* A value that stands for a part of the path needs that part in the path. */
+/* The first capture of the path that text names somewhere, as "org-{tenant}" does. */
+static bool names_capture(struct span path, struct span text, struct span *ret_name) {
+    for (size_t open = span_find(text, '{'); open < text.len; open = span_find(text, '{')) {
+        text = span_from(text, open + 1);
+        *ret_name = span_until(text, span_find(text, '}'));
+        if (ret_name->len < text.len && pattern_find_capture(path, *ret_name) >= 0) return true;
+    }
+    return false;
+}
+
+/*
+ * A value that stands for a part of the path needs that part in the path. Within a longer text it
+ * would stand for itself, which no claim has: whatever it should be kept from would be let through.
+ */
 static void rule_capture(struct problems *problems, const struct node *path,
                          const struct node *value, const char *key) {
     struct span name;
-    if (!value || !value->sound || !pattern_is_capture(value->text, &name)) return;
+
+    if (!value || !value->sound) return;
+    if (!pattern_is_capture(value->text, &name)) {
+        if (names_capture(path->text, value->text, &name))
+            PROBLEM_AT(problems, value, key,
+                       "{%.*s} stands for a part of the path only where it is the whole value; "
+                       "write it alone",
+                       SPAN_PRINTF(name));
+        return;
+    }
     if (pattern_find_capture(path->text, name) < 0)
         PROBLEM_AT(problems, value, key,
                    "{%.*s} is no capture of the path %.*s; write one that is, or add it there",
@@ -100,9 +139,32 @@ static void rule_captures(struct problems *problems, const struct node *path,
     }
 }
 
-/* {} is met by everyone: in any_of it opens the rest, in not it closes all. */
+/* Is this key of a requirement, with this value, met by every token? */
+static bool is_met_by_all(struct span key, const struct node *value) {
+    int64_t age;
+
+    if (!value) return false;
+    if (span_equal_text(key, "scopes"))
+        return value->kind == NODE_LIST && !value->first && value->complete;
+    if (!span_equal_text(key, "max_token_age") && !span_equal_text(key, "max_auth_age"))
+        return false;
+    return value->sound && parse_duration(value->text, &age) == 0 && age == 0;
+}
+
+static bool requires_nothing(const struct node *require) {
+    if (require->kind != NODE_MAP || !require->complete) return false;
+    for (const struct node *key = require->first; key; key = key->next ? key->next->next : NULL)
+        if (key->kind != NODE_TEXT || !is_met_by_all(key->text, key->next)) return false;
+    return true;
+}
+
+/*
+ * {} is met by everyone: in any_of it opens the rest, in not it closes all. And a not with nothing
+ * behind it would be no rule at all.
+ */
 static void rule_something(struct problems *problems, const struct node *inner, const char *key) {
-    if (inner->kind == NODE_MAP && !inner->first && inner->complete)
+    bool is_nothing = tree_is_null(inner) ? strcmp(key, "not") == 0 : requires_nothing(inner);
+    if (is_nothing)
         PROBLEM_AT(problems, inner, key,
                    "requires nothing; write what is required, or leave it out");
 }
@@ -114,7 +176,7 @@ static void walk_requirements(struct problems *problems, const struct node *requ
                                             const char *key, const void *context)) {
     static const char *const lists[] = {"all_of", "any_of"};
 
-    if (!require || require->kind != NODE_MAP) return;
+    if (!require || (require->kind != NODE_MAP && !tree_is_null(require))) return;
     visit(problems, require, key, context);
     for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
         const struct node *list = tree_find(require, lists[i]);
@@ -128,16 +190,6 @@ static void visit_requirement(struct problems *problems, const struct node *requ
                               const char *key, const void *path) {
     if (strcmp(key, "require") != 0) rule_something(problems, require, key);
     if (path) rule_captures(problems, path, require);
-}
-
-void rules_claim(struct problems *problems, const struct record *claim) {
-    static const char *const tests[] = {"equals",  "one_of",   "contains",
-                                        "present", "at_least", "at_most"};
-    for (size_t i = 0; i < ARRAY_LEN(tests); i++)
-        if (record_given(claim, tests[i])) return;
-    PROBLEM_AT(problems, claim->node, "claims",
-               "says nothing about the claim; write equals, one_of, contains, present: true, "
-               "at_least or at_most");
 }
 
 void rules_cors(struct problems *problems, const struct record *cors) {
@@ -164,6 +216,7 @@ void rules_route(struct problems *problems, const struct record *route) {
     rule_forwarding(problems, route, "add_prefix", "");
     rule_forwarding(problems, route, "forward_token", "false");
     rule_forwarding(problems, route, "close_at_expiry", "true");
+    rule_preflight(problems, route);
 }
 
 /* Does the route take the method? Where it lists none, an upstream takes all. */
@@ -330,7 +383,8 @@ static void rule_route(struct problems *problems, const struct record *root,
     if (issuers)
         walk_requirements(problems, tree_find(route, "require"), "require", issuers, visit_issuers);
     if (!path || !path->sound || path->text.len == 0) return;
-    rule_reachable(problems, paths, path);
+    /* A host that is named goes before those for every host, whatever their paths are. */
+    if (!tree_find(route, "hosts")) rule_reachable(problems, paths, path);
     if (resources) rule_described(problems, resources, path);
 }
 

@@ -70,7 +70,7 @@ static const struct option listen_options[] = {
     {.key = "tls", .section = &tls, .help = "Serve https here. Both files or neither."},
 };
 static const struct section listen = {SECTION(listen_options, struct config_listen),
-                                      .unlike = rules_unlike_listen};
+                                      .unlike = rules_unlike_listen, .likeness = rules_like_listen};
 
 static const struct option admin_options[] = {
     {.key = "address",
@@ -286,7 +286,7 @@ static const struct option identity_header_options[] = {
 };
 static const struct section identity_headers = {
     SECTION(identity_header_options, struct config_identity_header),
-    .unlike = rules_unlike_identity};
+    .unlike = rules_unlike_identity, .likeness = rules_like_identity};
 
 static const struct option assertion_options[] = {
     {OPTION(struct config_assertion, header, header), .fallback = "X-Auth-Assertion",
@@ -347,7 +347,7 @@ static const struct option requirement_options[] = {
     {OPTION(struct config_requirement, max_token_age, duration), .min = "0", .max = "3650d",
      .fallback = "0",
      .help = "The token must not have been issued longer ago (iat). 0 = no limit."},
-    {OPTION(struct config_requirement, acr, scope), .list = true, .fallback = "[]",
+    {OPTION(struct config_requirement, acr, acr), .list = true, .fallback = "[]",
      .help = "How the user logged in must be one of these (acr claim); others are asked to log in\n"
              "so (RFC 9470)."},
     {OPTION(struct config_requirement, max_auth_age, duration), .min = "0", .max = "3650d",
@@ -577,7 +577,7 @@ static void describe_section(const struct section *section, struct buf *buf) {
 
     for (size_t i = 0; i < section->count; i++) {
         const struct option *option = &section->options[i];
-        if (!option->sample) continue;
+        if (!option->sample || option->section) continue;
         buf_addf(buf, "%s%s: %s", between, option->key, option->sample);
         between = ", ";
     }
@@ -608,5 +608,5 @@ void option_describe(const struct option *option, bool entry, struct buf *buf) {
 }
 
 bool option_may_be_blank(const struct option *option) {
-    return option->fallback && !*option->fallback;
+    return option->fallback && !*option->fallback && option->kind != &kind_value;
 }

@@ -61,7 +61,10 @@ int section_find(const struct section *section, struct span key);
  */
 void option_describe(const struct option *option, bool entry, struct buf *buf);
 
-/* "" given for an option that is off by default means the same as leaving it out. */
+/*
+ * "" given for an option that is off by default means the same as leaving it out; but as a value
+ * that a claim is compared with it is the empty text.
+ */
 bool option_may_be_blank(const struct option *option);
 
 #endif

@@ -131,7 +131,7 @@ static bool take_event(struct tree *tree, struct node **open, const yaml_event_t
     }
     if (node->depth < TREE_DEPTH_MAX) return true;
     problem_add(problems, node->line, node->column, NULL,
-                "more than %d levels deep; no option is nested so deep", TREE_DEPTH_MAX);
+                "more than %d levels deep; nothing may be nested so deep", TREE_DEPTH_MAX);
     return false;
 }
 
@@ -159,6 +159,15 @@ void tree_parse(struct span text, struct problems *problems, struct tree *ret) {
         yaml_event_delete(&event);
     }
     yaml_parser_delete(&parser);
+}
+
+/* The words that libcyaml knows for it. */
+bool tree_is_null(const struct node *node) {
+    static const char *const words[] = {"", "~", "null", "Null", "NULL"};
+
+    for (size_t i = 0; node->kind == NODE_TEXT && node->plain && i < ARRAY_LEN(words); i++)
+        if (span_equal_text(node->text, words[i])) return true;
+    return false;
 }
 
 const struct node *tree_find(const struct node *node, const char *key) {

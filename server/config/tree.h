@@ -33,7 +33,7 @@ struct tree {
     bool broken; /* bad syntax: what follows is not here */
 };
 
-/* Deeper than any option; libyaml takes time that grows with the square of the depth. */
+/* Deeper than anybody reads; libyaml takes time that grows with the square of the depth. */
 #define TREE_DEPTH_MAX 16
 
 /*
@@ -42,6 +42,9 @@ struct tree {
  */
 void tree_parse(struct span text, struct problems *problems, struct tree *ret);
 void tree_done(struct tree *tree);
+
+/* Is it YAML's null: nothing behind a key, or one of the words for that? */
+bool tree_is_null(const struct node *node);
 
 /* The value of the key, first where it is given twice; NULL where it is absent, or node no map. */
 const struct node *tree_find(const struct node *node, const char *key);

@@ -339,19 +339,38 @@ TEXT_KIND(method) {
     return 0;
 }
 
-TEXT_KIND(scope) {
+/* One of those that stand between spaces and in quotes, in a challenge for one. */
+static int check_word(struct span text, const char *what, struct err_text *why) {
     if (text.len == 0) return err_set(why, ERR_SYNTAX, "is empty");
     for (size_t i = 0; i < text.len; i++)
         if (text.ptr[i] <= ' ' || text.ptr[i] >= 0x7f || strchr("\"\\", text.ptr[i]))
-            return err_set(why, ERR_SYNTAX, "holds a character that no scope has");
+            return err_set(why, ERR_SYNTAX, "holds a character that no %s has", what);
+    return 0;
+}
+
+TEXT_KIND(acr) {
+    return check_word(text, "acr value", why);
+}
+
+TEXT_KIND(scope) {
+    int r = check_word(text, "scope", why);
+    if (r < 0) return r;
     if (span_equal_text(text, "authenticated"))
         return err_set(why, ERR_SYNTAX,
                        "can never be satisfied: no issuer grants it, the profile answer adds it");
     return 0;
 }
 
+#define VALUE_MAX 4096
+
 TEXT_KIND(vhost) {
     return pattern_check_host(text, why);
+}
+
+/* Longer than json_value_make() would take, or a claim is. */
+TEXT_KIND(value) {
+    if (text.len > VALUE_MAX) return err_set(why, ERR_SYNTAX, "is longer than %d bytes", VALUE_MAX);
+    return 0;
 }
 
 TEXT_KIND(number) {
@@ -425,9 +444,11 @@ const struct kind kind_identity = {"user, subject, issuer, scopes, roles or clai
 const struct kind kind_vhost = {"a host without port such as api.example.com, or *.example.com",
                                 false, vhost};
 const struct kind kind_value = {
-    "a text, a number, true, false, or a capture of the path such as \"{tenant}\"", false, NULL};
+    "a text, a number, true, false, or a capture of the path such as \"{tenant}\"", false, value};
 const struct kind kind_number = {"a number such as 5", false, number};
 const struct kind kind_origin = {"an origin such as https://app.example.com", false, origin};
 const struct kind kind_field = {"a field name such as Content-Type", false, field};
+const struct kind kind_acr = {"an acr value such as urn:example:mfa (RFC 9470 section 3)", false,
+                              acr};
 const struct kind kind_resource = {
     "the URL that clients use, such as https://api.example.com/orders", false, resource};

@@ -34,6 +34,7 @@ struct recent {
     size_t count;
 };
 
+/* Make it empty, before other threads know of it; and be done with it, when none does any more. */
 void recent_init(struct recent *recent);
 void recent_done(struct recent *recent);
 

@@ -1,3 +1,4 @@
+#include "tests/support/scratch.h"
 #include "tests/unit/server/config/texts.h"
 
 #define S(text) SPAN_LITERAL(text)
@@ -22,8 +23,12 @@ TEST(unknown_keys_come_with_the_nearest_or_all_known_ones) {
          "f:2:10: unknown key \"head\"; did you mean \"header\"?\n"},
         {S(ISSUER "log: {colour: red}\n"),
          "f:2:7: unknown key \"colour\"; the keys here are: format, level, access\n"},
-        {S(ISSUER "routes: [{path: /, respond: identity, require: {roles: [x]}}]\n"),
-         "f:2:49: unknown key \"roles\"; the keys here are: scopes\n"},
+        {S(ISSUER "routes: [{path: /, respond: identity, require: {groups: [x]}}]\n"),
+         "f:2:49: unknown key \"groups\"; the keys here are: scopes, any_scopes, roles, any_roles, "
+         "claims, issuers, audiences, max_token_age, acr, max_auth_age, all_of, any_of, not\n"},
+        {S(ISSUER
+           "routes: [{path: /, respond: identity, require: {not: {any_of: [{role: [x]}]}}}]\n"),
+         "f:2:65: unknown key \"role\"; did you mean \"roles\"?\n"},
         {S(ISSUER "listen: [{address: \"a:1\", tls: {cert: x}}]\n"),
          "f:2:33: unknown key \"cert\"; the keys here are: certificate, private_key\n"},
         {S(ISSUER "<<: {realm: x}\n"),
@@ -178,8 +183,8 @@ TEST(what_is_required_is_missed) {
                   "routes: [{}]\n"),
          "f:2:10: address: required, but missing; write HOST:PORT, [IPV6]:PORT, unix:/PATH or "
          "systemd:NAME\n"
-         "f:3:10: path: required, but missing; write a normal path such as /orders, or /orders/* "
-         "for all below it\n"
+         "f:3:10: path: required, but missing; write a normal path such as /orders, /orders/* for "
+         "all below it, or /orders/{id}\n"
          "f:3:10: respond: missing, and upstream too, so nothing would answer; give one of them\n"},
         {S(ISSUER "listen: [{tls: }]\n"), "f:2:10: address: required, but missing; write "
                                           "HOST:PORT, [IPV6]:PORT, unix:/PATH or systemd:NAME\n"},
@@ -227,7 +232,8 @@ TEST(a_near_miss_is_one_letter_in_three_at_most) {
         {"issuer", "issuers"},
         {"root", NULL},
         {"route", "routes"},
-        {"rotes", "routes"},
+        {"rutes", "routes"},
+        {"rotes", "roles"}, /* as near as routes, and before it */
         {"fetches", "fetch"},
         {"fetched_it", NULL},
         {"rea", "realm"},
@@ -252,6 +258,179 @@ TEST(a_near_miss_is_one_letter_in_three_at_most) {
     }
 }
 
+#define REQUIREMENT_KEYS                                                                           \
+    "some of these keys: scopes, any_scopes, roles, any_roles, claims, issuers, audiences, "       \
+    "max_token_age, "                                                                              \
+    "acr, max_auth_age, all_of, any_of, not\n"
+
+/* Whatever looks like a rule and is none would let through whom it should keep out. */
+TEST(requirements_of_another_kind_are_refused) {
+    static const char claims[] = "write a list of entries such as {name: department, equals: "
+                                 "sales}\n";
+    static const char claim[] = "write an entry such as {name: department, equals: sales}\n";
+    static const char section[] = "write a section with " REQUIREMENT_KEYS;
+    static const char list[] = "write a list of entries with " REQUIREMENT_KEYS;
+    static const char entry[] = "write an entry with " REQUIREMENT_KEYS;
+    static const char scopes[] =
+        "write a list, each entry a scope such as orders:read (RFC 6749 section 3.3)\n";
+    static const char names[] = "write a list, each entry a text that is not empty\n";
+    static const char issuers[] =
+        "write a list, each entry the issuer's URL, such as https://idp.example.com\n";
+    static const char acrs[] =
+        "write a list, each entry an acr value such as urn:example:mfa (RFC 9470 section 3)\n";
+    static const char age[] = "write a duration with its unit (ms, s, m, h, d), from 0 to 3650d\n";
+    static const struct {
+        const char *require, *problem, *write;
+    } rows[] = {
+        {"[]", "f:3:2: require: a list is too much; ", section},
+        {"[{scopes: [a]}]", "f:3:2: require: a list is too much; ", section},
+        {"admin", "f:3:2: require: a single value is not enough; ", section},
+        {"false", "f:3:2: require: a single value is not enough; ", section},
+        {"{not: []}", "f:3:8: not: a list is too much; ", section},
+        {"{not: [{scopes: [a]}]}", "f:3:8: not: a list is too much; ", section},
+        {"{not: scopes}", "f:3:8: not: a single value is not enough; ", section},
+        {"{not: \"\"}", "f:3:8: not: a single value is not enough; ", section},
+        {"{claims: {department: sales}}", "f:3:11: claims: keys of its own are not known here; ",
+         claims},
+        {"{claims: []}", "f:3:11: claims: an empty list is not enough; ", claims},
+        {"{claims: }", "f:3:11: claims: has no value; ", claims},
+        {"{claims: [~]}", "f:3:12: claims: has no value; ", claim},
+        {"{claims: [department]}", "f:3:12: claims: a single value is not enough; ", claim},
+        {"{all_of: {scopes: [a]}}", "f:3:11: all_of: keys of its own are not known here; ", list},
+        {"{all_of: []}", "f:3:11: all_of: an empty list is not enough; ", list},
+        {"{all_of: }", "f:3:11: all_of: has no value; ", list},
+        {"{any_of: []}", "f:3:11: any_of: an empty list is not enough; ", list},
+        {"{any_of: ~}", "f:3:11: any_of: has no value; ", list},
+        {"{any_of: [~]}", "f:3:12: any_of: has no value; ", entry},
+        {"{any_of: [[{scopes: [a]}]]}", "f:3:12: any_of: a list is too much; ", entry},
+        {"{any_of: [a]}", "f:3:12: any_of: a single value is not enough; ", entry},
+        {"{scopes: }", "f:3:11: scopes: has no value; ", scopes},
+        {"{scopes: a}", "f:3:11: scopes: a single value is not enough; ", scopes},
+        {"{any_scopes: []}", "f:3:15: any_scopes: an empty list is not enough; ", scopes},
+        {"{any_scopes: ~}", "f:3:15: any_scopes: has no value; ", scopes},
+        {"{any_scopes: a}", "f:3:15: any_scopes: a single value is not enough; ", scopes},
+        {"{roles: []}", "f:3:10: roles: an empty list is not enough; ", names},
+        {"{roles: }", "f:3:10: roles: has no value; ", names},
+        {"{any_roles: []}", "f:3:14: any_roles: an empty list is not enough; ", names},
+        {"{any_roles: [\"\"]}", "f:3:15: any_roles: \"\" is empty; ",
+         "write a text that is not empty\n"},
+        {"{issuers: []}", "f:3:12: issuers: an empty list is not enough; ", issuers},
+        {"{issuers: }", "f:3:12: issuers: has no value; ", issuers},
+        {"{acr: []}", "f:3:8: acr: an empty list is not enough; ", acrs},
+        {"{acr: mfa}", "f:3:8: acr: a single value is not enough; ", acrs},
+        {"{max_token_age: }", "f:3:18: max_token_age: has no value; ", age},
+        {"{max_token_age: \"\"}", "f:3:18: max_token_age: \"\" is not a duration; ", age},
+        {"{max_token_age: 60}", "f:3:18: max_token_age: \"60\" is not a duration; ", age},
+        {"{max_token_age: -1s}", "f:3:18: max_token_age: \"-1s\" is not a duration; ", age},
+        {"{max_auth_age: 3651d}", "f:3:17: max_auth_age: \"3651d\" is out of range; ", age},
+        {"{scopes: [a], scopes: [b]}", "f:3:16: scopes: given twice, first in line 3; ",
+         "keep one\n"},
+        {"{not: {scopes: [a]}, not: {scopes: [b]}}", "f:3:23: not: given twice, first in line 3; ",
+         "keep one\n"},
+        {"{any_of: [{roles: [a], roles: [b]}]}", "f:3:25: roles: given twice, first in line 3; ",
+         "keep one\n"},
+        {"{claims: [{name: a, equals: b, equals: c}]}",
+         "f:3:33: equals: given twice, first in line 3; ", "keep one\n"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char *yaml = scratch_text(ISSUER "routes: [{path: /, respond: verdict, require:\n %s}]\n",
+                                  rows[i].require);
+        char *report = scratch_text("%s%s", rows[i].problem, rows[i].write);
+        expect_report(span_of(yaml), report);
+        free(yaml);
+        free(report);
+    }
+}
+
+/* The same for what else a route may be given. */
+TEST(options_of_routes_of_another_kind_are_refused) {
+    static const char hosts[] =
+        "write a list, each entry a host without port such as api.example.com, or *.example.com\n";
+    static const char host[] =
+        "write a host without port such as api.example.com, or *.example.com\n";
+    static const char modes[] = "write one of: enforce, report\n";
+    static const char origin[] = "write an origin such as https://app.example.com\n";
+    static const char age[] = "write a duration with its unit (ms, s, m, h, d), from 0 to 1d\n";
+    static const struct {
+        const char *option, *problem, *write;
+    } rows[] = {
+        {"hosts: []", "f:3:9: hosts: an empty list is not enough; ", hosts},
+        {"hosts: ", "f:3:9: hosts: has no value; ", hosts},
+        {"hosts: api", "f:3:9: hosts: a single value is not enough; ", hosts},
+        {"hosts: [~]", "f:3:10: hosts: has no value; ", host},
+        {"hosts: [\"\"]", "f:3:10: hosts: \"\" is no host name; ", host},
+        {"hosts: [\"*\"]",
+         "f:3:10: hosts: \"*\" holds '*', which stands only at the start, as in *.NAME; ", host},
+        {"mode: ", "f:3:8: mode: has no value; ", modes},
+        {"mode: \"\"", "f:3:8: mode: \"\" is not known here; ", modes},
+        {"mode: off", "f:3:8: mode: \"off\" is not known here; ", modes},
+        {"mode: Report", "f:3:8: mode: \"Report\" is not known here; ", modes},
+        {"anonymous: true", "f:3:13: anonymous: \"true\" is not known here; ",
+         "write one of: deny, allow\n"},
+        {"cors: [a]", "f:3:8: cors: a list is too much; ",
+         "write a section with some of these keys: preflight, origins, headers, max_age\n"},
+        {"cors: {origins: []}", "f:3:18: origins: an empty list is not enough; ",
+         "write a list, each entry an origin such as https://app.example.com\n"},
+        {"cors: {origins: [\"*\"]}",
+         "f:3:19: origins: \"*\" must start with https:// (or http://); ", origin},
+        {"cors: {origins: [\"null\"]}",
+         "f:3:19: origins: \"null\" must start with https:// (or http://); ", origin},
+        {"cors: {origins: [\"https://a/\"]}",
+         "f:3:19: origins: \"https://a/\" has text behind host and port; ", origin},
+        {"cors: {origins: [\"https://A\"]}",
+         "f:3:19: origins: \"https://A\" holds capital letters, and no browser sends any; ",
+         origin},
+        {"cors: {headers: []}", "f:3:18: headers: an empty list is not enough; ",
+         "write a list, each entry a field name such as Content-Type\n"},
+        {"cors: {headers: [\"*/\"]}", "f:3:19: headers: \"*/\" is no field name; ",
+         "write a field name such as Content-Type\n"},
+        {"cors: {max_age: 2d}", "f:3:18: max_age: \"2d\" is out of range; ", age},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char *yaml =
+            scratch_text(ISSUER "routes: [{path: /, respond: verdict,\n %s}]\n", rows[i].option);
+        char *report = scratch_text("%s%s", rows[i].problem, rows[i].write);
+        expect_report(span_of(yaml), report);
+        free(yaml);
+        free(report);
+    }
+}
+
+TEST(resources_are_urls) {
+    static const char write[] =
+        "write the URL that clients use, such as https://api.example.com/orders\n";
+    static const struct {
+        const char *resource, *why; /* NULL: fine */
+    } rows[] = {
+        {"https://api.example.com", NULL},
+        {"https://api.example.com/", NULL},
+        {"https://api.example.com/orders", NULL},
+        {"https://api.example.com/orders/", NULL},
+        {"https://[::1]:8443/orders", NULL},
+        {"", "must start with https:// (or http://)"},
+        {"urn:orders", "must start with https:// (or http://)"},
+        {"/orders", "must start with https:// (or http://)"},
+        {"https://a/b?c", "must not have a query ('?')"},
+        {"https://a?c", "must not have a query ('?')"},
+        {"https://a/b/*", "holds '*'; it is one URL, not a pattern"},
+        {"https://a/{b}", "holds '{'; it is one URL, not a pattern"},
+        {"https://a//b", "holds '//'"},
+        {"https://a/../b", "holds a '..' segment"},
+        {"https://a/%62", "holds '%', which no normal path does"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char *yaml = scratch_text(ISSUER "resources: [{resource: \"%s\"}]\n", rows[i].resource);
+        char *report = scratch_text("f:2:24: resource: \"%s\" %s; %s", rows[i].resource,
+                                    rows[i].why ? rows[i].why : "", write);
+        if (rows[i].why)
+            expect_report(span_of(yaml), report);
+        else
+            config_unref(parse_good(span_of(yaml)));
+        free(yaml);
+        free(report);
+    }
+}
+
 /* A sound configuration whose audiences are this many. */
 static struct span many_audiences(char *yaml, int count) {
     char *end = yaml + sprintf(yaml, "issuers: [{issuer: \"https://idp\", audiences: [a");
@@ -261,10 +440,31 @@ static struct span many_audiences(char *yaml, int count) {
 }
 
 TEST(lists_have_an_end) {
-    static char yaml[64 * 1024];
-    struct config *config = parse_good(many_audiences(yaml, 4096));
-    ck_assert_uint_eq(config->issuers[0].audiences.count, 4096);
+    static char yaml[256 * 1024];
+    struct config *config = parse_good(many_audiences(yaml, MANY(65536)));
+    ck_assert_uint_eq(config->issuers[0].audiences.count, MANY(65536));
     config_unref(config);
-    expect_report(many_audiences(yaml, 4097),
-                  "f:1:46: audiences: 4097 entries; no list may have more than 4096\n");
+    expect_report(many_audiences(yaml, 65537),
+                  "f:1:46: audiences: 65537 entries; no list may have more than 65536\n");
+}
+
+/* A requirement with this many in any_of, and one within. */
+static struct span many_requirements(char *yaml, int count) {
+    char *end = yaml + sprintf(yaml, ISSUER "routes: [{path: /, respond: verdict, require: {not: "
+                                            "{any_of: [{scopes: [a]}");
+    for (int i = 1; i < count; i++) end += sprintf(end, ", {scopes: [a]}");
+    end += sprintf(end, "]}}}]\n");
+    return (struct span){yaml, (size_t)(end - yaml)};
+}
+
+TEST(lists_within_requirements_have_the_same_end) {
+    char *yaml = malloc((size_t)2 * 1024 * 1024);
+    ck_assert_ptr_nonnull(yaml);
+    struct config *config = parse_good(many_requirements(yaml, MANY(65536)));
+    ck_assert_uint_eq(config->routes[0].require.not ->any_of_count, MANY(65536));
+    ck_assert_str_eq(config->routes[0].require.not ->any_of[MANY(65536) - 1].scopes.items[0], "a");
+    config_unref(config);
+    expect_report(many_requirements(yaml, 65537),
+                  "f:2:62: any_of: 65537 entries; no list may have more than 65536\n");
+    free(yaml);
 }

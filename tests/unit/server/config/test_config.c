@@ -29,8 +29,8 @@ TEST(ten_faults_give_ten_lines_in_the_order_of_the_file) {
         "from 0 to 600s\n"
         "f:8:53: jwks_uri: \"k\" must start with https:// (or http://); write a URL such as "
         "https://idp.example.com/keys\n"
-        "f:9:17: path: \"//a\" holds '//'; write a normal path such as /orders, or /orders/* for "
-        "all below it\n"
+        "f:9:17: path: \"//a\" holds '//'; write a normal path such as /orders, /orders/* for "
+        "all below it, or /orders/{id}\n"
         "f:10:1: realm: given twice, first in line 2; keep one\n");
 }
 

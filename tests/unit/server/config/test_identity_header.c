@@ -30,6 +30,17 @@ TEST(names_are_the_same_but_for_case_and_what_is_no_letter_or_digit) {
     }
 }
 
+TEST(names_that_are_the_same_have_one_hash) {
+    static const char *const same[] = {"X-Auth-User", "x_auth_user", "XAUTHUSER", "X.Auth!User-"};
+    static const char *const others[] = {"X-Auth-Use",  "X-Auth-Users", "X-Auth-Resu",
+                                         "Y-Auth-User", "X-User-Auth",  ""};
+    uint64_t hash = identity_header_hash(span_of(same[0]));
+    for (size_t i = 0; i < ARRAY_LEN(same); i++)
+        ck_assert_msg(identity_header_hash(span_of(same[i])) == hash, "%s", same[i]);
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        ck_assert_msg(identity_header_hash(span_of(others[i])) != hash, "%s", others[i]);
+}
+
 TEST(names_that_are_fine) {
     static const char *const names[] = {
         "X-Auth-User",

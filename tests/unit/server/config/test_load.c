@@ -367,3 +367,246 @@ TEST(blank_values_and_empty_sections_mean_the_default) {
     ck_assert(config->log.access);
     config_unref(config);
 }
+
+/* --- requirements ---------------------------------------------------------------------------- */
+
+static void expect_nothing(const struct config_requirement *require) {
+    ck_assert_uint_eq(require->scopes.count, 0);
+    ck_assert_uint_eq(require->any_scopes.count, 0);
+    ck_assert_uint_eq(require->roles.count, 0);
+    ck_assert_uint_eq(require->any_roles.count, 0);
+    ck_assert_uint_eq(require->claim_count, 0);
+    ck_assert_uint_eq(require->issuers.count, 0);
+    ck_assert_int_eq(require->max_token_age, 0);
+    ck_assert_uint_eq(require->acr.count, 0);
+    ck_assert_int_eq(require->max_auth_age, 0);
+    ck_assert_uint_eq(require->all_of_count, 0);
+    ck_assert_uint_eq(require->any_of_count, 0);
+    ck_assert_ptr_null(require->not );
+}
+
+TEST(a_route_gets_every_default) {
+    struct config *config = parse_good(S(ISSUER "routes: [{path: /, respond: verdict}]\n"));
+    const struct config_route *route = &config->routes[0];
+    expect_strings(&route->hosts, "");
+    ck_assert(!route->report_only);
+    ck_assert(!route->anonymous);
+    ck_assert_int_eq(route->cors.preflight, PREFLIGHT_JUDGE);
+    expect_strings(&route->cors.origins, "");
+    expect_strings(&route->cors.headers, "Authorization,Content-Type");
+    ck_assert_int_eq(route->cors.max_age, 600000);
+    expect_nothing(&route->require);
+    ck_assert_uint_eq(config->role_count, 0);
+    ck_assert_uint_eq(config->resource_count, 0);
+    config_unref(config);
+}
+
+/* The default of headers is not empty: a list of its own replaces it, and only there. */
+TEST(cors_roles_and_resources_can_be_set) {
+    struct config *config = parse_good(
+        S(ISSUER "roles: [{name: OPERATOR, scopes: [a, b]}, {name: READER, scopes: [a]}]\n"
+                 "resources:\n"
+                 "  - {resource: \"https://a/b\", name: Orders, documentation: \"https://d/x\",\n"
+                 "     scopes: [a], authorization_servers: [\"https://idp\"]}\n"
+                 "  - {resource: \"https://c\", scopes: []}\n"
+                 "routes:\n"
+                 "  - {path: /a, respond: verdict, mode: report,\n"
+                 "     cors: {preflight: answer, origins: [\"https://x\", \"http://y:8080\"],\n"
+                 "            headers: [X-A], max_age: 0}}\n"
+                 "  - {path: /b, respond: verdict, mode: enforce, cors: {preflight: judge}}\n"));
+    ck_assert_uint_eq(config->role_count, 2);
+    ck_assert_str_eq(config->roles[0].name, "OPERATOR");
+    expect_strings(&config->roles[0].scopes, "a,b");
+    expect_strings(&config->roles[1].scopes, "a");
+    ck_assert_uint_eq(config->resource_count, 2);
+    ck_assert_str_eq(config->resources[0].resource, "https://a/b");
+    ck_assert_str_eq(config->resources[0].name, "Orders");
+    ck_assert_str_eq(config->resources[0].documentation, "https://d/x");
+    expect_strings(&config->resources[0].scopes, "a");
+    expect_strings(&config->resources[0].authorization_servers, "https://idp");
+    ck_assert_str_eq(config->resources[1].name, "");
+    expect_strings(&config->resources[1].authorization_servers, "");
+
+    const struct config_route *routes = config->routes;
+    ck_assert(routes[0].report_only);
+    ck_assert_int_eq(routes[0].cors.preflight, PREFLIGHT_ANSWER);
+    expect_strings(&routes[0].cors.origins, "https://x,http://y:8080");
+    expect_strings(&routes[0].cors.headers, "X-A");
+    ck_assert_int_eq(routes[0].cors.max_age, 0);
+    ck_assert(!routes[1].report_only);
+    ck_assert_int_eq(routes[1].cors.preflight, PREFLIGHT_JUDGE);
+    expect_strings(&routes[1].cors.headers, "Authorization,Content-Type");
+    config_unref(config);
+}
+
+TEST(every_option_of_a_requirement_can_be_set) {
+    struct config *config =
+        parse_good(S(ISSUER "routes:\n"
+                            "  - path: /\n"
+                            "    respond: verdict\n"
+                            "    require: {scopes: [a], any_scopes: [b, c], roles: [d],\n"
+                            "              any_roles: [e, f], issuers: [\"https://idp\"],\n"
+                            "              max_token_age: 90s, acr: [g, h], max_auth_age: 5m}\n"));
+    const struct config_requirement *require = &config->routes[0].require;
+    expect_strings(&require->scopes, "a");
+    expect_strings(&require->any_scopes, "b,c");
+    expect_strings(&require->roles, "d");
+    expect_strings(&require->any_roles, "e,f");
+    expect_strings(&require->issuers, "https://idp");
+    ck_assert_int_eq(require->max_token_age, 90000);
+    expect_strings(&require->acr, "g,h");
+    ck_assert_int_eq(require->max_auth_age, 300000);
+    ck_assert_uint_eq(require->claim_count + require->all_of_count + require->any_of_count, 0);
+    ck_assert_ptr_null(require->not );
+    config_unref(config);
+}
+
+/* What a claim is compared with keeps its type: 5 is not "5". */
+TEST(values_of_claims_are_json_texts_of_their_type) {
+    struct config *config = parse_good(S(
+        ISSUER "routes:\n"
+               "  - path: /t/{tenant}\n"
+               "    respond: verdict\n"
+               "    require:\n"
+               "      claims:\n"
+               "        - {name: a, equals: 5}\n"
+               "        - {name: b, equals: \"5\"}\n"
+               "        - {name: c, equals: true}\n"
+               "        - {name: d, equals: 'true'}\n"
+               "        - {name: e, equals: it}\n"
+               "        - {name: f, equals: \"{tenant}\"}\n"
+               "        - {name: g, equals: \"\"}\n"
+               "        - {name: h, one_of: [5, \"5\", false, \"false\", it, -1.5e3, '']}\n"
+               "        - {name: i.j, contains: 7, present: true, at_least: 1, at_most: \"1e1\"}\n"
+               "        - {name: k, contains: \"7\"}\n"
+               "        - {name: l, present: false}\n"
+               "        - name: m\n"
+               "          equals: |-\n"
+               "            5\n"));
+    static const char *const equals[] = {"5",      "\"5\"",        "true", "\"true\"",
+                                         "\"it\"", "\"{tenant}\"", "\"\""};
+    const struct config_requirement *require = &config->routes[0].require;
+    const struct config_claim *claims = require->claims;
+
+    ck_assert_uint_eq(require->claim_count, 12);
+    for (size_t i = 0; i < ARRAY_LEN(equals); i++) {
+        ck_assert_int_eq(claims[i].name[0], 'a' + (int)i);
+        ck_assert_str_eq(claims[i].equals, equals[i]);
+        ck_assert_str_eq(claims[i].contains, "");
+        ck_assert_str_eq(claims[i].at_least, "");
+        ck_assert_str_eq(claims[i].at_most, "");
+        ck_assert_uint_eq(claims[i].one_of.count, 0);
+        ck_assert_int_eq(claims[i].present, PRESENT_ANYHOW);
+    }
+    ck_assert_str_eq(claims[7].equals, "");
+    expect_strings(&claims[7].one_of, "5,\"5\",false,\"false\",\"it\",-1.5e3,\"\"");
+    ck_assert_str_eq(claims[8].name, "i.j");
+    ck_assert_str_eq(claims[8].contains, "7");
+    ck_assert_int_eq(claims[8].present, PRESENT_YES);
+    ck_assert_str_eq(claims[8].at_least, "1");
+    ck_assert_str_eq(claims[8].at_most, "1e1");
+    ck_assert_str_eq(claims[9].contains, "\"7\"");
+    ck_assert_int_eq(claims[10].present, PRESENT_NO);
+    ck_assert_str_eq(claims[11].equals, "\"5\"");
+    config_unref(config);
+}
+
+TEST(requirements_lie_in_requirements) {
+    struct config *config = parse_good(S(
+        ISSUER "routes:\n"
+               "  - path: /\n"
+               "    respond: verdict\n"
+               "    require:\n"
+               "      scopes: [top]\n"
+               "      all_of:\n"
+               "        - any_scopes: [a, b]\n"
+               "        - any_of:\n"
+               "            - {roles: [r], max_token_age: 1h}\n"
+               "            - not:\n"
+               "                all_of: [{acr: [x]}, {not: {claims: [{name: s, equals: true}]}}]\n"
+               "      any_of: [{max_auth_age: 1s}, {issuers: [\"https://idp\"]}, {scopes: [z]}]\n"
+               "      not: {not: {any_of: [{claims: [{name: n, one_of: [1, one]}]}]}}\n"
+               "  - {path: /b, respond: verdict, require: {not: {scopes: [q]}}}\n"));
+    const struct config_requirement *top = &config->routes[0].require;
+    expect_strings(&top->scopes, "top");
+    ck_assert_uint_eq(top->all_of_count, 2);
+    expect_strings(&top->all_of[0].any_scopes, "a,b");
+    expect_strings(&top->all_of[0].scopes, "");
+    ck_assert_ptr_null(top->all_of[0].not );
+
+    const struct config_requirement *either = top->all_of[1].any_of;
+    ck_assert_uint_eq(top->all_of[1].any_of_count, 2);
+    expect_strings(&either[0].roles, "r");
+    ck_assert_int_eq(either[0].max_token_age, 3600000);
+    ck_assert_ptr_null(either[0].not );
+    const struct config_requirement *neither = either[1].not ;
+    ck_assert_ptr_nonnull(neither);
+    ck_assert_uint_eq(neither->all_of_count, 2);
+    expect_strings(&neither->all_of[0].acr, "x");
+    const struct config_requirement *deepest = neither->all_of[1].not ;
+    ck_assert_ptr_nonnull(deepest);
+    ck_assert_uint_eq(deepest->claim_count, 1);
+    ck_assert_str_eq(deepest->claims[0].name, "s");
+    ck_assert_str_eq(deepest->claims[0].equals, "true");
+
+    ck_assert_uint_eq(top->any_of_count, 3);
+    ck_assert_int_eq(top->any_of[0].max_auth_age, 1000);
+    expect_strings(&top->any_of[1].issuers, "https://idp");
+    expect_strings(&top->any_of[2].scopes, "z");
+    const struct config_requirement *twice = top->not ;
+    ck_assert_ptr_nonnull(twice);
+    twice = twice->not ;
+    ck_assert_ptr_nonnull(twice);
+    expect_strings(&twice->any_of[0].claims[0].one_of, "1,\"one\"");
+
+    const struct config_requirement *other = config->routes[1].require.not ;
+    ck_assert_ptr_null(other->not );
+    expect_strings(&other->scopes, "q");
+    expect_strings(&config->routes[1].require.scopes, "");
+    config_unref(config);
+}
+
+/* {not: {not: ... {scopes: [a]}}} with so many not. The caller frees it. */
+static char *many_nots(size_t count) {
+    char *yaml = NULL;
+    size_t len;
+    FILE *out = open_memstream(&yaml, &len);
+    ck_assert_ptr_nonnull(out);
+    fputs(ISSUER "routes: [{path: /, respond: verdict, require: ", out);
+    for (size_t i = 0; i < count; i++) fputs("{not: ", out);
+    fputs("{scopes: [a]}", out);
+    for (size_t i = 0; i < count; i++) fputc('}', out);
+    fputs("}]\n", out);
+    fclose(out);
+    return yaml;
+}
+
+/* Around it are the file, its routes and the route; in it a list with texts. */
+TEST(requirements_are_nested_as_deep_as_a_document_may_be) {
+    enum { DEEPEST = 10 };
+    char *yaml = many_nots(DEEPEST);
+    struct config *config = parse_good(span_of(yaml));
+    const struct config_requirement *require = &config->routes[0].require;
+    for (size_t i = 0; i < DEEPEST; i++) {
+        ck_assert_uint_eq(require->scopes.count, 0);
+        require = require->not ;
+        ck_assert_ptr_nonnull(require);
+    }
+    expect_strings(&require->scopes, "a");
+    ck_assert_ptr_null(require->not );
+    config_unref(config);
+    free(yaml);
+
+    for (size_t i = DEEPEST + 1; i < 40; i++) {
+        struct config_report report;
+        config = NULL;
+        yaml = many_nots(i);
+        ck_assert_int_eq(config_parse(span_of(yaml), "f", &config, &report), ERR_SYNTAX);
+        ck_assert_ptr_null(config);
+        ck_assert_uint_eq(report.count, 1);
+        ck_assert_str_eq(report.problems[0].text,
+                         "more than 16 levels deep; nothing may be nested so deep");
+        config_report_done(&report);
+        free(yaml);
+    }
+}

@@ -95,6 +95,22 @@ TEST(a_star_at_the_end_of_a_path_becomes_a_subtree) {
     config_unref(config);
 }
 
+/* Requests' hosts are compared in lower case, whatever the file has. */
+TEST(hosts_are_in_lower_case) {
+    struct config *config = parse_good(
+        S(ISSUER "routes:\n"
+                 "  - path: \"/T/{Tenant}/*\"\n"
+                 "    hosts: [API.Example.COM, \"*.EXAMPLE.org\", \"[2001:DB8::1]\", a]\n"
+                 "    respond: identity\n"));
+    static const char *const hosts[] = {"api.example.com", "*.example.org", "[2001:db8::1]", "a"};
+    const struct config_route *route = &config->routes[0];
+    ck_assert_uint_eq(route->hosts.count, ARRAY_LEN(hosts));
+    for (size_t i = 0; i < ARRAY_LEN(hosts); i++) ck_assert_str_eq(route->hosts.items[i], hosts[i]);
+    ck_assert_str_eq(route->path, "/T/{Tenant}/");
+    ck_assert(route->subtree);
+    config_unref(config);
+}
+
 TEST(routes_know_where_their_upstream_stands) {
     struct config *config = parse_good(S(ISSUER "upstreams:\n"
                                                 "  - {name: a, targets: [http://a]}\n"
@@ -125,8 +141,8 @@ TEST(a_byte_order_mark_is_no_part_of_the_text) {
                   "f:1:1: unknown key \"worker\"; did you mean \"workers\"?\n");
 }
 
-TEST(a_text_of_more_than_one_mebibyte_is_refused) {
-    static char text[1024 * 1024 + 1];
+TEST(a_text_of_more_than_sixteen_mebibytes_is_refused) {
+    static char text[16 * 1024 * 1024 + 1];
     memset(text, '#', sizeof text);
     memcpy(text, ISSUER, sizeof ISSUER - 1);
     config_unref(parse_good((struct span){text, sizeof text - 1}));

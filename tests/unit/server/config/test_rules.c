@@ -490,7 +490,7 @@ TEST(identity_headers_are_fields_of_their_own) {
                   "  - {header: X-Auth-User, value: user}\n"
                   "  - {header: X-Auth-Users, value: user}\n"
                   "  - {header: x_auth.USER, value: subject}\n"
-                  "  - {header: X-Auth-User, value: user}\n"),
+                  "  - {header: XAuthUser, value: user}\n"),
          "f:5:14: header: the same field as in line 3, as only letters and digits tell them apart; "
          "keep one\n"
          "f:6:14: header: the same field as in line 3, as only letters and digits tell them apart; "
@@ -553,8 +553,8 @@ TEST(a_rule_about_upstreams_is_silent_where_a_value_is_unsound) {
          "any of -_.\n"},
         {S(ORDERS "routes: [{path: a/*, upstream: orders, strip_prefix: /b}, {path: /c/*, "
                   "upstream: orders, strip_prefix: d}]\n"),
-         "f:3:17: path: \"a/*\" does not start with '/'; write a normal path such as /orders, or "
-         "/orders/* for all below it\n"
+         "f:3:17: path: \"a/*\" does not start with '/'; write a normal path such as /orders, "
+         "/orders/* for all below it, or /orders/{id}\n"
          "f:3:104: strip_prefix: \"d\" does not start with '/'; write a normal path without a "
          "slash at its end, such as /orders\n"},
         {S(ISSUER "upstreams: [{name: a, targets: [a, \"http://a\"], tls: {server_name: a}}]\n"),

@@ -1,13 +1,33 @@
 #include "server/config/check.h"
 #include "tests/support/suite.h"
 
-static void each_option(const struct section *section,
-                        void (*see)(const struct section *, const struct option *)) {
+typedef void see_option(const struct section *section, const struct option *option);
+
+/* Sections lie in one another, and some in themselves: each is seen once. */
+static void each_option_of(const struct section *section, const struct section **seen,
+                           size_t *count, see_option *see) {
+    for (size_t i = 0; i < *count; i++)
+        if (seen[i] == section) return;
+    ck_assert_uint_lt(*count, 64);
+    seen[(*count)++] = section;
     ck_assert_uint_le(section->count, SECTION_OPTIONS_MAX);
     for (size_t i = 0; i < section->count; i++) {
         see(section, &section->options[i]);
-        if (section->options[i].section) each_option(section->options[i].section, see);
+        if (section->options[i].section)
+            each_option_of(section->options[i].section, seen, count, see);
     }
+}
+
+static void each_option(const struct section *section, see_option *see) {
+    const struct section *seen[64];
+    size_t count = 0;
+    each_option_of(section, seen, &count, see);
+    ck_assert_uint_gt(count, 20);
+}
+
+/* Two claims of one name, or two requirements that are the same, only repeat each other. */
+static bool may_have_twins(const char *key) {
+    return strcmp(key, "claims") == 0 || strcmp(key, "all_of") == 0 || strcmp(key, "any_of") == 0;
 }
 
 static void see_complete(const struct section *section, const struct option *option) {
@@ -16,7 +36,11 @@ static void see_complete(const struct section *section, const struct option *opt
     ck_assert_msg(!option->kind != !option->section, "%s is a value or a section", key);
     ck_assert_int_eq(section_find(section, span_of(key)), option - section->options);
     if (option->section) {
-        ck_assert_msg(!option->list || option->section->unlike, "%s may have twins", key);
+        ck_assert_msg(!option->list || option->section->unlike || may_have_twins(key),
+                      "%s may have twins", key);
+        /* Tens of thousands of entries are not compared each with each. */
+        ck_assert_msg(!option->section->unlike || option->section->likeness, "%s is slow", key);
+        ck_assert_msg(!option->pointer || !option->list, "%s is one or many", key);
         return;
     }
     ck_assert_msg(option->fallback || option->required, "%s has no default", key);

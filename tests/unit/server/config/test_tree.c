@@ -127,7 +127,7 @@ TEST(nesting_ends_somewhere) {
     static const struct bad_yaml cases[] = {
         {S(ISSUER "realm: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\n"),
          "f:2:8: realm: a list is too much; write a text that is not empty\n"
-         "f:2:23: more than 16 levels deep; no option is nested so deep\n"},
+         "f:2:23: more than 16 levels deep; nothing may be nested so deep\n"},
         {S(ISSUER "realm: [[[[[[[[[[[[[[[]]]]]]]]]]]]]]]\n"),
          "f:2:8: realm: a list is too much; write a text that is not empty\n"},
     };

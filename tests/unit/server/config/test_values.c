@@ -376,8 +376,8 @@ TEST(paths) {
         {"/\\u007f", control},
     };
     expect_refusals("routes: [{path: ", ", respond: identity}]", "path",
-                    "a normal path such as /orders, or /orders/* for all below it", cases,
-                    ARRAY_LEN(cases));
+                    "a normal path such as /orders, /orders/* for all below it, or /orders/{id}",
+                    cases, ARRAY_LEN(cases));
 }
 
 TEST(paths_that_are_fine) {
@@ -548,7 +548,8 @@ TEST(prefixes) {
         {"/a?b", "holds '?', which no normal path does"},
         {"/%61", "holds '%', which no normal path does"},
         {"/a/*", "holds '*', which no prefix may"},
-        {"/a b", "holds ' ', which no prefix may"},
+        {"/a b", "holds ' ', which no normal path does"},
+        {"/{a}", "holds '{', which no prefix may"},
         {"/a<b", "holds '<', which no prefix may"},
         {"/\xc3\xa4", "holds a byte that is not ASCII"},
         {"/a\\nb", "holds a control character"},
@@ -694,4 +695,20 @@ TEST(token_cache_and_assertion_have_their_ranges) {
          "write the path of a file that this program may read\n"},
     };
     expect_reports(cases, ARRAY_LEN(cases));
+}
+
+TEST(acr_values) {
+    static const char wrong[] = "holds a character that no acr value has";
+    static const char *const fine[] = {"0", "urn:example:mfa", "authenticated", "https://idp/gold"};
+    static const struct refused cases[] = {
+        {"", "is empty"},
+        {"a b", wrong},
+        {"a\\\"b", wrong},
+        {"\xc3\xa4", wrong},
+    };
+    expect_refusals("routes: [{path: /, respond: verdict, require: {acr: [", "]}}]", "acr",
+                    "an acr value such as urn:example:mfa (RFC 9470 section 3)", cases,
+                    ARRAY_LEN(cases));
+    expect_fine("routes: [{path: /, respond: verdict, require: {acr: [", "]}}]", fine,
+                ARRAY_LEN(fine));
 }
