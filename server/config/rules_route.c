@@ -67,9 +67,12 @@ static void rule_forwarding(struct problems *problems, const struct record *rout
                    "upstream, or leave it out");
 }
 
-/* Where nothing is forwarded nobody is there to answer it. */
+/* Where nothing is forwarded nobody is there to answer it; a verdict may be about what another
+ * proxy forwards. */
 static void rule_preflight(struct problems *problems, const struct record *route) {
     const struct node *preflight = tree_find(record_given(route, "cors"), "preflight");
+    const struct node *respond = record_sound(route, "respond");
+    if (respond && span_equal_text(respond->text, "verdict")) return;
     if (preflight && preflight->sound && span_equal_text(preflight->text, "pass"))
         PROBLEM_AT(problems, preflight, "preflight",
                    "pass leaves the answer to the upstream, and this route has none; write answer "

@@ -30,7 +30,9 @@ struct decision authorize(const struct route_match *match, const struct principa
     bool met = requirement_check(route->require, &facts, &decision.by, &lacking);
     bool based = check_base(principal, refusal);
     if (!based) TRACE_BAD(evidence->trace, "scopes of the issuer", "%s", refusal->text);
-    if (!met && (based || is_about_token(&lacking))) *refusal = lacking;
+    /* A rule that is only tried out is not why somebody is refused. */
+    if (!met && (based || (is_about_token(&lacking) && !route->config->report_only)))
+        *refusal = lacking;
     decision.allowed = met && based;
     if (met || !based || !route->config->report_only) return decision;
     decision.allowed = decision.reported = true;

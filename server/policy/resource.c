@@ -113,13 +113,15 @@ void resources_free(struct resources *resources) {
 
 /* --- finding ------------------------------------------------------------------------------- */
 
-/* The host of a Host header: without port, and without the brackets of an IPv6 address. */
+/* The host of a Host header: without port, without the brackets of an IPv6 address, and without the
+ * dot of the root. */
 static struct span host_name(struct span host) {
     if (span_starts_with(host, SPAN_LITERAL("["))) {
         struct span inner = span_from(host, 1);
         return span_until(inner, span_find(inner, ']'));
     }
-    return span_until(host, span_find(host, ':'));
+    struct span name = span_until(host, span_find(host, ':'));
+    return name.len && name.ptr[name.len - 1] == '.' ? span_until(name, name.len - 1) : name;
 }
 
 /* "/orders" holds "/orders", "/orders/" and all below, and not "/orders2". */
@@ -129,13 +131,17 @@ static bool holds(struct span own, struct span path) {
            path.ptr[own.len] == '/';
 }
 
-/* Of two whose paths are equally long, that of the host. */
+/*
+ * One of the host that was asked goes before all others: a client must not use metadata of another
+ * resource than the one it asked (RFC 9728 section 3.3). Then the longer path.
+ */
 static const struct resource *better(const struct resource *best, const struct resource *other,
                                      struct span host) {
-    size_t best_len = best ? strlen(best->path) : 0, len = strlen(other->path);
-    if (!best || len > best_len) return other;
-    if (len < best_len || span_equal_nocase(span_of(best->host), host)) return best;
-    return span_equal_nocase(span_of(other->host), host) ? other : best;
+    if (!best) return other;
+    bool best_fits = span_equal_nocase(span_of(best->host), host);
+    bool other_fits = span_equal_nocase(span_of(other->host), host);
+    if (best_fits != other_fits) return best_fits ? best : other;
+    return strlen(other->path) > strlen(best->path) ? other : best;
 }
 
 const struct resource *resources_of(const struct resources *resources, struct span host,

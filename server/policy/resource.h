@@ -25,9 +25,10 @@ void resources_free(struct resources *resources);
 CLEANUP_DEFINE(struct resources *, resources_free)
 
 /*
- * The resource that a request for a normalised path belongs to: the one whose path it starts with,
- * segment by segment; the longest, and among equal ones that of the host, as a Host header has it,
- * or the first. NULL where there is none.
+ * The resource that a request for a normalised path belongs to: one whose path it starts with,
+ * segment by segment. Those of the host, as a Host header has it, go first, then the longest path,
+ * then the first. A host that none is of gets one of another: behind other proxies hosts have other
+ * names. NULL where there is none.
  */
 const struct resource *resources_of(const struct resources *resources, struct span host,
                                     struct span path);

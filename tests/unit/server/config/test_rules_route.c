@@ -166,6 +166,7 @@ TEST(preflights_pass_to_an_upstream_or_are_answered_by_origins) {
     static const struct row rows[] = {
         {"upstream: orders,\n   cors: {    preflight: pass}}", NULL},
         {"upstream: orders,\n   cors: {    preflight: judge}}", NULL},
+        {"respond: verdict,\n   cors: {    preflight: pass}}", NULL},
         {"respond: identity,\n  cors: {    preflight: judge}}", NULL},
         {"respond: identity,\n  cors: }", NULL},
         {"respond: identity,\n  cors: {    preflight: answer, origins: [\"https://a\"]}}", NULL},
