@@ -37,4 +37,11 @@ int file_read(const char *path, enum file_trust trust, struct buf *ret,
  */
 int file_replace(const char *path, struct span content, struct err_text *err) MUST_CHECK;
 
+/*
+ * The same for a file that an operator named: a link at path is followed, and a file that is there
+ * keeps its owner, group and mode; where it cannot, nothing is changed. On 0 the content also
+ * outlives a loss of power.
+ */
+int file_rewrite(const char *path, struct span content, struct err_text *err) MUST_CHECK;
+
 #endif

@@ -106,6 +106,11 @@ static int command_check(int argc, char **argv) {
 
     CLEANUP(config_unrefp) struct config *config = load_config(file);
     if (!config) return EXIT_FAILURE;
+    struct err_text why;
+    if (server_check(config, &why) < 0) {
+        fprintf(stderr, "%s: %s\n", config->source, why.text);
+        return EXIT_FAILURE;
+    }
     printf("%s: the configuration is good\n", config->source);
     return EXIT_SUCCESS;
 }

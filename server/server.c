@@ -1,13 +1,17 @@
 #include "server/server.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/notify.h"
+#include "server/deny_watch.h"
 #include "server/loop/linger.h"
 #include "server/proxy/resolver.h"
 
@@ -15,6 +19,8 @@
 #define DESCRIPTORS_RESERVED 128
 /* How long the main thread sleeps between its looks at the watchdog and the clock. */
 #define TICK_MS 500
+/* The same while connections come to their end. */
+#define DRAIN_TICK_MS 20
 /* How often the names of upstreams are looked up again. */
 #define RESOLVE_INTERVAL_MS 30000
 /* How long a start waits for names, so that the first requests find their upstream. */
@@ -25,9 +31,11 @@ struct server {
     void *argument;
     struct config *config;
     struct shared shared;
+    struct deny_watch *deny_watch;
     struct resolver *resolver;
     struct worker *workers;
     _Atomic unsigned worker_count; /* those that run; the refresh thread wakes them */
+    int signal_fd;                 /* readable while a signal waits to be taken */
     atomic_bool started;           /* all workers run */
     atomic_bool told_ready;
 };
@@ -38,6 +46,14 @@ static void setup_ref_void(void *setup) {
 
 static void setup_unref_void(void *setup) {
     setup_unref(setup);
+}
+
+static void deny_list_ref_void(void *list) {
+    deny_list_ref(list);
+}
+
+static void deny_list_unref_void(void *list) {
+    deny_list_unref(list);
 }
 
 static void wake_workers(struct server *server) {
@@ -68,12 +84,18 @@ static void on_keys(void *argument) {
 
 /* --- start --------------------------------------------------------------------------------- */
 
-static void block_signals(sigset_t *ret) {
+int server_check(const struct config *config, struct err_text *err) {
+    CLEANUP(deny_watch_closep) struct deny_watch *watch = NULL;
+    return deny_watch_open(config->deny_list, NULL, &watch, err);
+}
+
+static void block_signals(sigset_t *ret, int *ret_fd) {
     sigemptyset(ret);
     sigaddset(ret, SIGHUP);
     sigaddset(ret, SIGTERM);
     sigaddset(ret, SIGINT);
     pthread_sigmask(SIG_BLOCK, ret, NULL);
+    *ret_fd = signalfd(-1, ret, SFD_CLOEXEC | SFD_NONBLOCK);
     /* A client or log reader that went away is an error of write(), not our end. */
     signal(SIGPIPE, SIG_IGN);
 }
@@ -112,10 +134,14 @@ static int start(struct server *server, struct err_text *err) {
     struct setup *setup;
 
     server->shared.census = census_new();
+    server->shared.errands = errands_new();
     server->workers = calloc(server->config->workers, sizeof *server->workers);
-    if (!server->shared.census || !server->workers)
+    if (!server->shared.census || !server->shared.errands || !server->workers)
         return err_set(err, ERR_MEMORY, "out of memory");
-    int r = setup_new(server->config, NULL, &setup, err);
+    int r = deny_watch_open(server->config->deny_list, NULL, &server->deny_watch, err);
+    if (r < 0) return r;
+    deny_watch_publish(server->deny_watch, NULL, &server->shared.denied);
+    r = setup_new(server->config, NULL, &setup, err);
     if (r < 0) return r;
     log_listeners(setup);
     r = resolver_start(setup->upstreams, RESOLVE_INTERVAL_MS, NULL, NULL, &server->resolver, err);
@@ -154,6 +180,12 @@ static void shut_listeners(const struct setup *setup, const struct setup *next) 
     }
 }
 
+static void take_deny_watch(struct server *server, struct deny_watch *next) {
+    deny_watch_publish(next, server->deny_watch, &server->shared.denied);
+    deny_watch_close(server->deny_watch);
+    server->deny_watch = next;
+}
+
 /* Build all of the new configuration, then publish it; until then the old one serves. */
 static bool reload(struct server *server) {
     struct err_text why;
@@ -162,9 +194,11 @@ static bool reload(struct server *server) {
 
     CLEANUP(config_unrefp) struct config *config = server->load(server->argument);
     if (!config) return false;
+    CLEANUP(deny_watch_closep) struct deny_watch *deny_watch = NULL;
     CLEANUP(setup_unrefp)
     struct setup *current = snapshot_acquire(&server->shared.setup, &ignored);
-    if (setup_new(config, current, &setup, &why) < 0) {
+    if (deny_watch_open(config->deny_list, server->deny_watch, &deny_watch, &why) < 0 ||
+        setup_new(config, current, &setup, &why) < 0) {
         LOG(LOG_ERROR, "not reloaded", LOG_TEXT("why", why.text));
         return false;
     }
@@ -174,6 +208,7 @@ static bool reload(struct server *server) {
         return false;
     }
     warn_of_restart(server->config, config);
+    take_deny_watch(server, TAKE_PTR(deny_watch));
     log_listeners(setup);
     resolver_reconfigure(server->resolver, setup->upstreams);
     snapshot_publish(&server->shared.setup, setup);
@@ -209,10 +244,24 @@ static bool all_alive(const struct server *server) {
     return true;
 }
 
-/* Wait for a signal for up to TICK_MS; 0 if none came. */
-static int next_signal(const sigset_t *signals) {
-    struct timespec tick = {0, TICK_MS * 1000000L};
-    int signal_number = sigtimedwait(signals, NULL, &tick);
+/* Do one thing for a request. False where there is none to do. */
+static bool run_errand(struct server *server) {
+    struct errand *errand = errands_next(server->shared.errands);
+    if (!errand) return false;
+    deny_watch_change(server->deny_watch, &server->shared.denied, errand_work(errand));
+    errand_over(errand);
+    return true;
+}
+
+/* Wait for a signal for up to tick_ms, and do meanwhile what else there is; 0 if none came. */
+static int next_signal(struct server *server, const sigset_t *signals, int tick_ms) {
+    struct pollfd fds[] = {{server->signal_fd, POLLIN, 0},
+                           {deny_watch_fd(server->deny_watch), POLLIN, 0},
+                           {errands_fd(server->shared.errands), POLLIN, 0}};
+    poll(fds, ARRAY_LEN(fds), tick_ms);
+    deny_watch_look(server->deny_watch, &server->shared.denied);
+    run_errand(server); /* one, so that no stream of them keeps signals waiting */
+    int signal_number = sigtimedwait(signals, NULL, &(struct timespec){0});
     return signal_number > 0 ? signal_number : 0;
 }
 
@@ -224,7 +273,7 @@ static void serve(struct server *server, const sigset_t *signals) {
     int64_t watchdog_ms = notify_watchdog_interval();
     int signal_number;
 
-    while (!is_stop(signal_number = next_signal(signals))) {
+    while (!is_stop(signal_number = next_signal(server, signals, TICK_MS))) {
         if (signal_number == SIGHUP) on_hangup(server);
         if (watchdog_ms && all_alive(server)) notify_watchdog();
     }
@@ -242,16 +291,24 @@ static void drain(struct server *server, const sigset_t *signals) {
     CLEANUP(setup_unrefp) struct setup *setup = snapshot_acquire(&server->shared.setup, &ignored);
     shut_listeners(setup, NULL);
     while (census_count(server->shared.census) && clock_monotonic_ms() < end) {
-        struct timespec tick = {0, 20 * 1000000L};
-        if (is_stop(sigtimedwait(signals, NULL, &tick))) break;
+        if (is_stop(next_signal(server, signals, DRAIN_TICK_MS))) break;
         notify_watchdog();
     }
     uint64_t left = census_count(server->shared.census);
     if (left) LOG(LOG_WARNING, "connections cut off at the stop", LOG_NUMBER("connections", left));
 }
 
+/* Whoever waits for something to be done gets his answer. */
+static void finish_errands(struct server *server) {
+    if (!server->shared.errands) return;
+    errands_close(server->shared.errands);
+    while (run_errand(server)) continue;
+    errands_await_answers(server->shared.errands);
+}
+
 /* End the threads before anything that they use; works on what start() got done. */
 static void finish(struct server *server) {
+    finish_errands(server);
     atomic_store(&server->shared.stopping, true);
     wake_workers(server);
     for (unsigned i = 0; i < server->worker_count; i++) worker_join(&server->workers[i]);
@@ -259,7 +316,11 @@ static void finish(struct server *server) {
     resolver_stop(server->resolver);
     for (unsigned i = 0; i < server->worker_count; i++) worker_release(&server->workers[i]);
     free(server->workers);
+    deny_watch_close(server->deny_watch);
+    errands_free(server->shared.errands);
+    snapshot_done(&server->shared.denied);
     snapshot_done(&server->shared.setup);
+    if (server->signal_fd >= 0) close(server->signal_fd);
     census_free(server->shared.census);
     config_unref(server->config);
 }
@@ -272,9 +333,10 @@ int server_run(server_load *load, void *argument, void (*on_ready)(void *)) {
     server.config = load(argument);
     if (!server.config) return EXIT_FAILURE;
     log_configure(server.config->log.format, server.config->log.level);
-    block_signals(&signals);
+    block_signals(&signals, &server.signal_fd);
     raise_descriptor_limit(server.config);
     snapshot_init(&server.shared.setup, setup_ref_void, setup_unref_void);
+    snapshot_init(&server.shared.denied, deny_list_ref_void, deny_list_unref_void);
 
     int r = start(&server, &why);
     if (r < 0) {

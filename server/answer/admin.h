@@ -1,23 +1,70 @@
 /*
- * admin: what is answered on the admin listener, by path.
+ * admin: what is answered on the admin listener, by path and method.
+ *
+ * It asks nobody for credentials: who is on this machine is trusted. Web pages that its browsers
+ * show are not, so requests that a page may have sent are refused (see admin_guard.h).
  */
 #ifndef SERVER_ANSWER_ADMIN_H
 #define SERVER_ANSWER_ADMIN_H
 
 #include "server/answer/answer.h"
+#include "server/proxy/field.h"
+#include "server/token/deny.h"
 #include "server/token/reason.h"
+
+/* A request on the admin listener, whose head is sound. Borrowed. */
+struct admin_request {
+    struct span method;
+    struct span path;  /* normalised */
+    struct span query; /* absent: none */
+    struct span host;  /* the Host header; absent: none */
+    bool unix_socket;  /* that is where it came in */
+    bool has_body;
+    struct fields fields;
+};
 
 /* What the answers tell of. */
 struct admin_context {
-    struct span jwks; /* of the assertions' key; absent where there is none */
+    struct span jwks;               /* of the assertions' key; absent where there is none */
+    bool has_deny_list;             /* one is configured */
+    const struct deny_list *denied; /* the one in force */
 };
 
 /*
- * The answer to a request for a normalised path. False with the refusal set where there is nothing,
- * or nothing for the method; *ret_allow then lists the methods that there are, or is NULL. The
- * caller frees the answer with answer_done().
+ * A change of the deny list. It is written to disk, for which no worker has the time: the main
+ * thread does it while the request waits.
  */
-bool admin_answer(const struct admin_context *context, struct span method, struct span path,
-                  struct answer *ret, const char **ret_allow, struct refusal *refusal) MUST_CHECK;
+struct admin_errand {
+    bool lift; /* take the entry off the list; otherwise put it there */
+    struct deny_entry entry;
+    json_t *object; /* what entry points to */
+    /* What came of it, by whoever did it: */
+    bool done;
+    size_t count;           /* entries that came or went */
+    struct refusal refusal; /* where it was not done */
+};
+
+enum admin_outcome {
+    ADMIN_ANSWERED, /* *ret_answer is set; the caller frees it with answer_done() */
+    ADMIN_ERRAND,   /* *ret_errand is to be done; the caller frees it with admin_errand_done() */
+    ADMIN_REFUSED,  /* refusal is set */
+};
+
+/*
+ * Answer a request, find out what is to be done for it, or refuse it. *ret_allow lists the methods
+ * that there are at the path where another one was asked for, and is NULL otherwise. Blocks
+ * nothing.
+ */
+enum admin_outcome admin_answer(const struct admin_context *context,
+                                const struct admin_request *request, struct answer *ret_answer,
+                                struct admin_errand *ret_errand, const char **ret_allow,
+                                struct refusal *refusal) MUST_CHECK;
+
+/* The answer to a request whose errand is over. False with the refusal set where there is none. */
+bool admin_errand_answer(const struct admin_errand *errand, struct answer *ret,
+                         struct refusal *refusal) MUST_CHECK;
+
+/* Free what an errand holds. */
+void admin_errand_done(struct admin_errand *errand);
 
 #endif

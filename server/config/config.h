@@ -230,6 +230,7 @@ struct config {
     size_t listen_count;
     unsigned workers;      /* never 0 here: one per CPU was filled in */
     char *state_directory; /* "" = keep no disk copy */
+    char *deny_list;       /* file; "" = none */
     char *realm;
     char *admin_address; /* "" = no admin listener */
     struct config_limits limits;

@@ -488,6 +488,10 @@ static const struct option root_options[] = {
     {OPTION(struct config, state_directory, directory), .fallback = "",
      .help = "Where the last good keys are kept for a restart while an issuer is down.\n"
              "Empty: $STATE_DIRECTORY, which systemd sets; without that, nothing is kept."},
+    {OPTION(struct config, deny_list, kept_file), .fallback = "",
+     .help = "File of what is denied before it expires, an object such as {\"sub\": \"alice\"} a "
+             "line.\n"
+             "Changes count at once. It may be missing at first. Empty: nothing is denied."},
     {OPTION(struct config, realm, name), .fallback = "bearerd",
      .help = "The realm named in WWW-Authenticate."},
     {.key = "limits",

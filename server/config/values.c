@@ -420,6 +420,8 @@ const struct kind kind_issuer = {"the issuer's URL, such as https://idp.example.
 const struct kind kind_proxy = {"a URL such as http://proxy.example.com:3128", false, proxy};
 const struct kind kind_file = {"the path of a file that this program may read", false, file};
 const struct kind kind_directory = {"an absolute path such as /var/lib/bearerd", false, directory};
+const struct kind kind_kept_file = {"an absolute path such as /var/lib/bearerd/deny", false,
+                                    directory};
 const struct kind kind_address = {"HOST:PORT, [IPV6]:PORT, unix:/PATH or systemd:NAME", false,
                                   address};
 const struct kind kind_path = {

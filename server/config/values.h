@@ -32,10 +32,10 @@ struct kind {
 extern const struct kind kind_value;
 
 extern const struct kind kind_text, kind_name, kind_choice, kind_duration, kind_size, kind_count,
-    kind_url, kind_issuer, kind_proxy, kind_file, kind_directory, kind_address, kind_path,
-    kind_method, kind_scope, kind_algorithm, kind_admin, kind_proxies, kind_label, kind_target,
-    kind_host, kind_check, kind_prefix, kind_header, kind_identity, kind_vhost, kind_number,
-    kind_origin, kind_field, kind_resource, kind_acr;
+    kind_url, kind_issuer, kind_proxy, kind_file, kind_directory, kind_kept_file, kind_address,
+    kind_path, kind_method, kind_scope, kind_algorithm, kind_admin, kind_proxies, kind_label,
+    kind_target, kind_host, kind_check, kind_prefix, kind_header, kind_identity, kind_vhost,
+    kind_number, kind_origin, kind_field, kind_resource, kind_acr;
 
 #define ALGORITHM_NAMES "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA"
 

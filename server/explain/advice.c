@@ -86,6 +86,11 @@ static const char *const advice[REASON_COUNT] = {
         "let the asking proxy say method, host and path of the request, once, as in conf/examples",
     [REASON_NOT_TRUSTED] = "list the asking proxy's address in trusted_proxies",
     [REASON_ORIGIN_NOT_ALLOWED] = "add the origin to cors.origins of the route",
+    [REASON_TOKEN_REVOKED] =
+        "the deny list names it; see 'curl ADMIN/api/deny', and take it off there if that is wrong",
+    [REASON_OTHER_SITE] =
+        "ask the admin listener by its own address, and not from a page of another site",
+    [REASON_NOT_WRITTEN] = "see why the deny list's file cannot be written; the log says it",
     [REASON_UPSTREAM_DOWN] = "the upstream's targets are all down; start one of them",
     [REASON_UPSTREAM_UNREACHABLE] = "the upstream cannot be reached; the log says which target",
     [REASON_UPSTREAM_CLOSED] =

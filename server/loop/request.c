@@ -329,7 +329,9 @@ static enum MHD_Result judge(struct worker *worker, struct conn *conn, struct sp
         struct evidence evidence = {.now = clock_wall(),
                                     .now_ms = clock_monotonic_ms(),
                                     .authorization = request->head.authorization,
-                                    .authorization_count = request->head.authorization_count};
+                                    .authorization_count = request->head.authorization_count,
+                                    .denied = view->denied,
+                                    .denied_generation = view->denied_generation};
         enum authenticated authenticated =
             authenticate(&evidence, view->ring, worker->tokens, config->limits.token,
                          &request->principal, &entry, refusal);
@@ -347,18 +349,39 @@ static enum MHD_Result judge(struct worker *worker, struct conn *conn, struct sp
 /* The admin listener knows no routes and no tokens: it is for this machine alone. */
 static enum MHD_Result answer_admin(struct worker *worker, struct conn *conn) {
     struct request *request = &conn->request;
-    const struct setup *setup = pin_newest(worker, request)->setup;
-    struct admin_context context = {
-        .jwks = setup->assertion_key ? assertion_jwks(setup->assertion_key) : SPAN_NONE};
+    struct refusal *refusal = &request->refusal;
+    const struct view *view = pin_newest(worker, request);
+    const struct assertion_key *key = view->setup->assertion_key;
+    struct admin_context context = {.jwks = key ? assertion_jwks(key) : SPAN_NONE,
+                                    .has_deny_list = *view->setup->config->deny_list,
+                                    .denied = view->denied};
+    struct admin_request asked = {.method = request->method,
+                                  .host = request->head.host,
+                                  .unix_socket = conn->address.ss_family == AF_UNIX,
+                                  .has_body = request->head.has_body};
+    struct admin_errand errand;
     struct answer answer;
     const char *allow = NULL;
 
-    if (!target_parse(buf_span(&request->raw_target), &request->path, &request->target,
-                      &request->refusal))
+    if (!target_parse(buf_span(&request->raw_target), &request->path, &request->target, refusal))
         return reply_refuse(conn, NULL);
-    if (admin_answer(&context, request->method, request->target.path, &answer, &allow,
-                     &request->refusal))
+    asked.path = request->target.path;
+    asked.query = request->target.query;
+    if (!relay_collect(conn, &asked.fields)) {
+        refuse(refusal, REASON_OUT_OF_MEMORY, "out of memory");
+        return reply_refuse(conn, NULL);
+    }
+    switch (admin_answer(&context, &asked, &answer, &errand, &allow, refusal)) {
+    case ADMIN_ANSWERED:
         return reply_send(conn, &answer);
+    case ADMIN_ERRAND:
+        if (errand_send(worker->shared->errands, conn, &errand)) return MHD_YES;
+        admin_errand_done(&errand);
+        refuse(refusal, REASON_NOT_WRITTEN, "the server is too busy, or stops; nothing changed");
+        break;
+    case ADMIN_REFUSED:
+        break;
+    }
     return reply_refuse(conn, &(struct rejection){.allow = span_of(allow)});
 }
 

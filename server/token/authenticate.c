@@ -4,6 +4,7 @@
 #include "common/json.h"
 #include "server/keys/discovery.h"
 #include "server/token/credential.h"
+#include "server/token/deny.h"
 #include "server/token/jwt.h"
 #include "server/token/principal_make.h"
 #include "server/token/verify.h"
@@ -146,6 +147,16 @@ static void note_principal(const struct trace *trace, const struct jwt *jwt,
     note_words(trace, "roles", roles, count);
 }
 
+/* Which member of the token is denied, and until when, is nothing that its bearer has to know. */
+static bool check_denied(const struct principal *principal, const struct key *key,
+                         const struct evidence *evidence, struct refusal *refusal) {
+    enum denied denied =
+        deny_list_judge_principal(evidence->denied, principal, key->kid, evidence->now);
+    if (denied != DENIED) return true;
+    TRACE_BAD(evidence->trace, "deny list", "the token is on it, by its jti, sub or kid");
+    return refuse(refusal, REASON_TOKEN_REVOKED, "the token was revoked");
+}
+
 static enum authenticated judge_jwt(struct span token, const struct jwt *jwt,
                                     const struct measure *by, struct principal **ret_principal,
                                     const struct keyring_entry **ret_entry,
@@ -155,6 +166,7 @@ static enum authenticated judge_jwt(struct span token, const struct jwt *jwt,
     const struct trace *trace = by->evidence->trace;
     const struct key *key = NULL;
     struct validity validity;
+    CLEANUP(principal_unrefp) struct principal *principal = NULL;
 
     if (!find_issuer(jwt, by, &entry, refusal) ||
         !check_algorithm(jws, entry->issuer, trace, refusal))
@@ -175,10 +187,12 @@ static enum authenticated judge_jwt(struct span token, const struct jwt *jwt,
     TRACE_GOOD(trace, "signature", "valid");
     if (trace) note_principal(trace, jwt, entry->issuer);
     if (!claims_check(jwt, entry->issuer, by->evidence->now, trace, &validity, refusal) ||
-        !principal_make(jwt->claims, entry->issuer, validity.expires, ret_principal, refusal))
+        !principal_make(jwt->claims, entry->issuer, validity.expires, &principal, refusal) ||
+        !check_denied(principal, key, by->evidence, refusal))
         return AUTH_REFUSED;
     struct signature_facts facts = {by->ring, entry, key, jws->kid.ptr != NULL, jws->algorithm};
-    token_cache_add(by->cache, token, *ret_principal, &validity, &facts, by->evidence);
+    token_cache_add(by->cache, token, principal, &validity, &facts, by->evidence);
+    *ret_principal = TAKE_PTR(principal);
     return AUTH_PRINCIPAL;
 }
 

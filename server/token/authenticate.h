@@ -19,9 +19,10 @@ enum authenticated {
 };
 
 /*
- * Judge the evidence by the keys and issuers of ring. What cache, the worker's own (NULL: none),
- * knows of the token makes it faster and changes no answer. token_max is the largest token
- * accepted, in bytes. The caller drops its reference to the principal before it drops the ring.
+ * Judge the evidence by the keys and issuers of ring, and by what it says is denied. What cache,
+ * the worker's own (NULL: none), knows of the token makes it faster and changes no answer.
+ * token_max is the largest token accepted, in bytes. The caller drops its reference to the
+ * principal before it drops the ring.
  */
 enum authenticated authenticate(const struct evidence *evidence, const struct keyring *ring,
                                 struct token_cache *cache, size_t token_max,

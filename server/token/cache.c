@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include "common/secret.h"
+#include "server/token/deny.h"
 #include "server/token/principal_make.h"
 #include "server/token/siphash.h"
 
@@ -19,6 +20,7 @@ struct entry {
     struct principal *principal;
     struct signer *signer;
     struct validity validity;
+    uint64_t passed_generation; /* of the newest deny list that has nothing about it; 0 = none */
     size_t token_len;
     char token[];
 };
@@ -131,10 +133,22 @@ void token_cache_free(struct token_cache *cache) {
     free(cache);
 }
 
-static bool stands(const struct entry *entry, const struct evidence *evidence,
+/*
+ * Each deny list is asked once about a token that is not on it. One that has an entry about the
+ * token is asked each time: whether that counts depends on the clock, which may be set back.
+ */
+static bool passes(struct entry *entry, const struct evidence *evidence) {
+    if (entry->passed_generation == evidence->denied_generation) return true;
+    enum denied denied = deny_list_judge_principal(evidence->denied, entry->principal,
+                                                   signer_kid(entry->signer), evidence->now);
+    if (denied == DENIED_NOT) entry->passed_generation = evidence->denied_generation;
+    return denied != DENIED;
+}
+
+static bool stands(struct entry *entry, const struct evidence *evidence,
                    const struct keyring *ring) {
     return validity_holds(&entry->validity, evidence->now) &&
-           signer_stands(entry->signer, ring, evidence->now_ms);
+           signer_stands(entry->signer, ring, evidence->now_ms) && passes(entry, evidence);
 }
 
 /* --- room ---------------------------------------------------------------------------------- */

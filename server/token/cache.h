@@ -4,9 +4,9 @@
  *
  * Only verified tokens get in, so nothing that strangers make up can push others out; refusals and
  * decisions are not kept. A token is found by all of its bytes, and answered from here only where
- * the full judgement would come to the same: same configuration, times that hold now, and keys of
- * its issuer that may serve and lead to the very key that verified it. Otherwise the entry ends and
- * the caller judges anew, which gives the precise refusal.
+ * the full judgement would come to the same: same configuration, times that hold now, keys of its
+ * issuer that may serve and lead to the very key that verified it, and no deny list that has it.
+ * Otherwise the entry ends and the caller judges anew, which gives the precise refusal.
  */
 #ifndef SERVER_TOKEN_CACHE_H
 #define SERVER_TOKEN_CACHE_H
@@ -39,8 +39,8 @@ void token_cache_free(struct token_cache *cache);
 CLEANUP_DEFINE(struct token_cache *, token_cache_free)
 
 /*
- * Who the token proves by evidence's clocks and the keys and configuration of ring, with a
- * reference for the caller; NULL where it has to be judged. Allocates nothing.
+ * Who the token proves by evidence's clocks and deny list and the keys and configuration of ring,
+ * with a reference for the caller; NULL where it has to be judged. Allocates nothing.
  */
 struct principal *token_cache_find(struct token_cache *cache, struct span token,
                                    const struct evidence *evidence, const struct keyring *ring);

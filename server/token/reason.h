@@ -52,6 +52,7 @@ enum reason_class {
     X(TOKEN_FROM_FUTURE, "token_from_future", CLASS_INVALID_TOKEN)                                 \
     X(LIFETIME_TOO_LONG, "lifetime_too_long", CLASS_INVALID_TOKEN)                                 \
     X(TOKEN_BOUND, "token_bound", CLASS_INVALID_TOKEN)                                             \
+    X(TOKEN_REVOKED, "token_revoked", CLASS_INVALID_TOKEN)                                         \
     X(USER_MISSING, "user_missing", CLASS_INVALID_TOKEN)                                           \
     X(SCOPE_MISSING, "scope_missing", CLASS_INSUFFICIENT_SCOPE)                                    \
     X(ROLE_MISSING, "role_missing", CLASS_INSUFFICIENT_SCOPE)                                      \
@@ -71,6 +72,8 @@ enum reason_class {
     X(ORIGINAL, "original", CLASS_BAD_REQUEST)                                                     \
     X(NOT_TRUSTED, "not_trusted", CLASS_FORBIDDEN)                                                 \
     X(ORIGIN_NOT_ALLOWED, "origin_not_allowed", CLASS_FORBIDDEN)                                   \
+    X(OTHER_SITE, "other_site", CLASS_FORBIDDEN)                                                   \
+    X(NOT_WRITTEN, "not_written", CLASS_UNAVAILABLE)                                               \
     X(UPSTREAM_DOWN, "upstream_down", CLASS_UNAVAILABLE)                                           \
     X(UPSTREAM_UNREACHABLE, "upstream_unreachable", CLASS_BAD_GATEWAY)                             \
     X(UPSTREAM_CLOSED, "upstream_closed", CLASS_BAD_GATEWAY)                                       \

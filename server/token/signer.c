@@ -21,7 +21,8 @@ static struct span kid_of(const struct signer *signer) {
 static bool is_same(const struct key *a, const struct key *b) {
     bool same = EVP_PKEY_eq(a->pkey, b->pkey) == 1;
     if (!same) ERR_clear_error();
-    return same;
+    bool unnamed = !a->kid && !b->kid;
+    return same && (unnamed || span_equal(span_of(a->kid), span_of(b->kid)));
 }
 
 /* Look for the key in a newer set. Where it is gone, another, or not clear, it is withdrawn. */
@@ -34,6 +35,10 @@ static bool follow(struct signer *signer, struct keyset *keys) {
     signer->keys = stands ? keyset_ref(keys) : NULL;
     signer->key = stands ? key : NULL;
     return stands;
+}
+
+const char *signer_kid(const struct signer *signer) {
+    return signer->key->kid;
 }
 
 bool signer_stands(struct signer *signer, const struct keyring *ring, int64_t now_ms) {

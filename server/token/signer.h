@@ -32,10 +32,14 @@ void signer_drop(struct signer **list, struct signer *signer);
 /*
  * Would a token of this signer still be verified by the keys of ring, and by the very same key?
  * True while the configuration is the same, the issuer's keys may serve, and the one key that the
- * token's kid and alg lead to equals that which verified it: the same kid may be another key now.
+ * token's kid and alg lead to equals that which verified it, its kid too: the same kid may be
+ * another key now, and the same key may have another kid, which may be denied.
  * now_ms: monotonic clock.
  */
 bool signer_stands(struct signer *signer, const struct keyring *ring, int64_t now_ms);
+
+/* The kid of its key, whatever the token named; NULL: the key has none. For one that stands. */
+const char *signer_kid(const struct signer *signer);
 
 /* May the issuer's keys serve at now_ms: were there ever any, and are they fresh enough? */
 static inline bool keys_may_serve(const struct keyring_entry *entry, int64_t now_ms) {

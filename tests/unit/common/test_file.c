@@ -232,3 +232,98 @@ TEST(a_file_that_cannot_be_written_says_why_and_leaves_nothing_behind) {
     free(missing);
     free(folder);
 }
+
+/* --- rewrite --------------------------------------------------------------------------------- */
+
+TEST(a_rewritten_file_keeps_its_mode_and_a_new_one_is_for_its_owner_alone) {
+    static const mode_t masks[] = {0, 022, 0777};
+    static const mode_t modes[] = {0600, 0644, 0660, 0640};
+    char *folder = scratch_new(), *path = scratch_text("%s/file", folder);
+    char *beside = scratch_text("%s.new", path);
+    for (size_t i = 0; i < ARRAY_LEN(masks); i++) {
+        struct err_text why = {""};
+        umask(masks[i]);
+        ck_assert_msg(file_rewrite(path, S("new"), &why) == 0, "%s", why.text);
+        expect_content(path, FILE_NAMED, "new", 0600);
+        for (size_t j = 0; j < ARRAY_LEN(modes); j++) {
+            ck_assert_int_eq(chmod(path, modes[j]), 0);
+            ck_assert_msg(file_rewrite(path, S("longer than before"), &why) == 0, "%s", why.text);
+            expect_content(path, FILE_NAMED, "longer than before", modes[j]);
+        }
+        ck_assert_int_ne(access(beside, F_OK), 0);
+        ck_assert_int_eq(unlink(path), 0);
+    }
+    free(beside);
+    free(path);
+    free(folder);
+}
+
+TEST(a_rewritten_file_keeps_its_owner) {
+    if (geteuid() != 0) test_skip("only root can give files away");
+    char *folder = scratch_new(), *path = scratch_file(folder, "file", S("old"));
+    struct stat after;
+    ck_assert_int_eq(chmod(path, 0640), 0);
+    ck_assert_int_eq(chown(path, 12345, 54321), 0);
+    ck_assert_int_eq(file_rewrite(path, S("new"), NULL), 0);
+    ck_assert_int_eq(stat(path, &after), 0);
+    ck_assert_uint_eq(after.st_uid, 12345);
+    ck_assert_uint_eq(after.st_gid, 54321);
+    expect_content(path, FILE_NAMED, "new", 0640);
+    free(path);
+    free(folder);
+}
+
+TEST(a_file_whose_owner_cannot_be_kept_is_not_rewritten) {
+    if (geteuid() != 0) test_skip("only root can give files away, and itself up");
+    char *folder = scratch_new(), *path = scratch_file(folder, "file", S("old"));
+    struct err_text why = {""};
+    ck_assert_int_eq(chmod(scratch_root(), 0755), 0);
+    ck_assert_int_eq(chown(folder, 12345, 12345), 0);
+    ck_assert_int_eq(chmod(path, 0666), 0);
+    ck_assert_int_eq(seteuid(12345), 0);
+    int r = file_rewrite(path, S("new"), &why);
+    ck_assert_int_eq(seteuid(0), 0);
+    ck_assert_int_eq(r, ERR_SYSTEM);
+    char *text = scratch_text("cannot give %s.new the owner of the file that it replaces: "
+                              "Operation not permitted",
+                              path);
+    ck_assert_str_eq(why.text, text);
+    expect_content(path, FILE_NAMED, "old", 0666);
+    free(text);
+    text = scratch_text("%s.new", path);
+    ck_assert_int_ne(access(text, F_OK), 0);
+    free(text);
+    free(path);
+    free(folder);
+}
+
+TEST(a_link_to_a_rewritten_file_stays_one) {
+    char *folder = scratch_new(), *target = scratch_file(folder, "target", S("old"));
+    char *path = scratch_text("%s/link", folder);
+    struct stat status;
+    ck_assert_int_eq(chmod(target, 0640), 0);
+    ck_assert_int_eq(symlink("target", path), 0);
+    ck_assert_int_eq(file_rewrite(path, S("new"), NULL), 0);
+    ck_assert(lstat(path, &status) == 0 && S_ISLNK(status.st_mode));
+    expect_content(target, FILE_NAMED, "new", 0640);
+    free(path);
+    free(target);
+    free(folder);
+}
+
+TEST(a_file_that_cannot_be_rewritten_says_why) {
+    char *folder = scratch_new(), *missing = scratch_text("%s/missing/file", folder);
+    char *under = scratch_file(folder, "plain", S("x")), *inside = scratch_text("%s/file", under);
+    struct err_text why = {""};
+    ck_assert_int_eq(file_rewrite(missing, S("x"), &why), ERR_SYSTEM);
+    ck_assert_ptr_nonnull(strstr(why.text, "file.new: No such file or directory"));
+    ck_assert_int_eq(file_rewrite(inside, S("x"), &why), ERR_SYSTEM);
+    char *text = scratch_text("cannot reach %s: Not a directory", inside);
+    ck_assert_str_eq(why.text, text);
+    expect_content(under, FILE_NAMED, "x", 0600);
+    free(text);
+    free(inside);
+    free(under);
+    free(missing);
+    free(folder);
+}

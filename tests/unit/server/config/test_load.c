@@ -37,6 +37,7 @@ TEST(a_minimal_file_gets_every_default) {
     ck_assert_str_eq(config->listen[0].tls_private_key, "");
     ck_assert_uint_ge(config->workers, 1);
     ck_assert_str_eq(config->state_directory, "");
+    ck_assert_str_eq(config->deny_list, "");
     ck_assert_str_eq(config->realm, "bearerd");
     ck_assert_str_eq(config->admin_address, "");
     expect_strings(&config->trusted_proxies, "");
@@ -252,6 +253,7 @@ TEST(every_option_can_be_set) {
                      "  - {address: unix:/run/x}\n"
                      "workers: 3\n"
                      "state_directory: /var/lib/x\n"
+                     "deny_list: /nonexistent/deny\n"
                      "realm: \"the \\\"realm\\\"\"\n"
                      "limits: {header: 64KiB, token: 1024B, header_timeout: 5s, idle_timeout: 2m,\n"
                      "         connections: 7, connections_per_address: 6, drain_timeout: 0}\n"
@@ -288,6 +290,7 @@ TEST(every_option_can_be_set) {
     ck_assert_str_eq(config->listen[1].tls_certificate, "");
     ck_assert_uint_eq(config->workers, 3);
     ck_assert_str_eq(config->state_directory, "/var/lib/x");
+    ck_assert_str_eq(config->deny_list, "/nonexistent/deny");
     ck_assert_str_eq(config->realm, "the \"realm\"");
     ck_assert_uint_eq(config->limits.header, 65536);
     ck_assert_uint_eq(config->limits.token, 1024);

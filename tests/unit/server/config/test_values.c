@@ -169,6 +169,9 @@ TEST(files_and_folders) {
         {S(ISSUER "state_directory: var\n"),
          "f:2:18: state_directory: \"var\" does not start with '/'; write an absolute path such as "
          "/var/lib/bearerd\n"},
+        {S(ISSUER "deny_list: deny\n"),
+         "f:2:12: deny_list: \"deny\" does not start with '/'; write an absolute path such as "
+         "/var/lib/bearerd/deny\n"},
         {S(ISSUER "fetch: {ca_file: /nonexistent/ca.pem}\n"),
          "f:2:18: ca_file: \"/nonexistent/ca.pem\" cannot be read: No such file or directory; "
          "write the path of a file that this program may read\n"},

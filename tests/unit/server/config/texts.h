@@ -17,7 +17,7 @@
 
 /* The keys at the top, as a report lists them. */
 #define ROOT_KEYS                                                                                  \
-    "listen, admin, workers, state_directory, realm, limits, trusted_proxies, fetch, "             \
+    "listen, admin, workers, state_directory, deny_list, realm, limits, trusted_proxies, fetch, "  \
     "token_cache, issuers, upstreams, identity_headers, assertion, roles, resources, "             \
     "routes, log"
 

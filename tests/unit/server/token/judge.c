@@ -103,7 +103,17 @@ void judge_open_usual(struct judge *judge) {
                          mint_jwk(mint_key(MINT_P256), "e", NULL)));
 }
 
+void judge_deny(struct judge *judge, const char *text) {
+    struct err_text why = {""};
+    deny_list_unref(judge->denied);
+    judge->denied = NULL;
+    int r = deny_list_parse(span_of(text), "deny", &judge->denied, &why);
+    ck_assert_msg(r == 0, "%s", why.text);
+    judge->denied_generation++;
+}
+
 void judge_done(struct judge *judge) {
+    deny_list_unref(judge->denied);
     token_cache_free(judge->cache);
     keyring_unref(judge->ring);
     routes_free(judge->routes);
@@ -142,7 +152,9 @@ struct verdict judge_header(const struct judge *judge, struct span value, size_t
     struct evidence evidence = {.now = judge->now,
                                 .now_ms = judge->now_ms,
                                 .authorization = value,
-                                .authorization_count = count};
+                                .authorization_count = count,
+                                .denied = judge->denied,
+                                .denied_generation = judge->denied_generation};
 
     ck_assert_int_eq(routes_find(judge->routes, &query, &match), ROUTE_FOUND);
     enum authenticated result = authenticate(&evidence, judge->ring, judge->cache, judge->token_max,

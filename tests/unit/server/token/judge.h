@@ -7,6 +7,7 @@
 
 #include "server/keys/keyring.h"
 #include "server/token/cache.h"
+#include "server/token/deny.h"
 #include "tests/support/mint.h"
 #include "tests/support/scratch.h"
 #include "tests/support/suite.h"
@@ -23,6 +24,8 @@ struct judge {
     int64_t now_ms;   /* monotonic */
     size_t token_max;
     struct token_cache *cache; /* NULL unless the test makes one; judge_done() frees it */
+    struct deny_list *denied;  /* NULL unless judge_deny() was called */
+    uint64_t denied_generation;
 };
 
 /*
@@ -43,6 +46,9 @@ void judge_renew_keys(struct judge *judge, char *jwks);
 
 /* From now on this configuration holds, as after a reload. Keys go over from the old one. */
 void judge_reload(struct judge *judge, const char *options);
+
+/* From now on the deny list is this text, which must be sound. */
+void judge_deny(struct judge *judge, const char *text);
 
 void judge_done(struct judge *judge);
 
