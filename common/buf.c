@@ -1,7 +1,7 @@
 #include "common/buf.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -75,17 +75,15 @@ void buf_add_json(struct buf *buf, struct span text) {
 
     buf_add_char(buf, '"');
     while (text.len) {
-        unsigned char c = (unsigned char)text.ptr[0];
-        const char *known = c ? strchr(short_escapes, c) : NULL;
-        size_t width = utf8_width(text);
+        uint32_t character;
+        size_t width = utf8_decode(text, &character);
+        const char *known = width == 1 && *text.ptr ? strchr(short_escapes, *text.ptr) : NULL;
         if (known)
             buf_addf(buf, "\\%c", short_names[known - short_escapes]);
-        else if (c < 0x20 || c == 0x7f)
-            buf_addf(buf, "\\u%04x", c);
-        else if (width == 2 && c == 0xc2 && (unsigned char)text.ptr[1] < 0xa0)
-            buf_addf(buf, "\\u%04x", (unsigned char)text.ptr[1]); /* C1: U+009B is ESC [ */
         else if (width == 0)
             buf_add_text(buf, "\xef\xbf\xbd");
+        else if (utf8_is_steering(character))
+            buf_addf(buf, "\\u%04" PRIx32, character);
         else
             buf_add(buf, span_until(text, width));
         text = span_from(text, width ? width : 1);

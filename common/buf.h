@@ -39,8 +39,8 @@ void buf_add_char(struct buf *buf, char c);
 void buf_addf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /*
- * Add text as a JSON string with its quotes (RFC 8259 section 7). Control characters (C0, DEL
- * and C1), quote and backslash are escaped; bytes that are not valid UTF-8 become U+FFFD, so that
+ * Add text as a JSON string with its quotes (RFC 8259 section 7). Quote, backslash and whatever
+ * utf8_is_steering() tells are escaped; bytes that are not valid UTF-8 become U+FFFD, so that
  * whatever a stranger sent, the result is one valid JSON string on one line.
  */
 void buf_add_json(struct buf *buf, struct span text);

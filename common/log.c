@@ -12,14 +12,23 @@
 
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/journal.h"
+#include "common/repeats.h"
 
 /* PIPE_BUF: as much a pipe takes whole, and POLLOUT promises room for it (pipe(7)). */
 #define LINE_MAX_BYTES 4096
 #define BATCH_MAX_BYTES (64 * 1024)
+/* The line as text and each of its values once more. */
+#define ENTRY_MAX_BYTES (4 * LINE_MAX_BYTES)
 
 static _Atomic int current_level = LOG_INFO;
 static _Atomic int current_format = LOG_FORMAT_TEXT;
-static _Atomic uint64_t dropped;
+static _Atomic uint64_t dropped; /* and not told yet */
+static _Atomic uint64_t dropped_ever;
+static struct repeats repeats = REPEATS_EMPTY;
+
+static _Atomic int journal_socket = -1; /* opened once, when the journal is first wanted */
+static atomic_bool told_missing;        /* that there is no journal */
 
 /* Held from asking for room until it is used: two threads that both saw room for one line would
  * block on the second. Never held while waiting. */
@@ -38,6 +47,8 @@ static const char *level_name(enum log_level level) {
 }
 
 void log_configure(enum log_format format, enum log_level level) {
+    if (format == LOG_FORMAT_JOURNAL && atomic_load(&journal_socket) < 0)
+        atomic_store(&journal_socket, journal_open());
     atomic_store(&current_format, (int)format);
     atomic_store(&current_level, (int)level);
 }
@@ -55,9 +66,14 @@ static bool can_write(void) {
     return poll(&fd, 1, 0) == 1 && (fd.revents & POLLOUT);
 }
 
-static void count_dropped(struct span lines) {
+static void count_dropped(void) {
+    atomic_fetch_add(&dropped, 1);
+    atomic_fetch_add(&dropped_ever, 1);
+}
+
+static void count_dropped_lines(struct span lines) {
     for (size_t i = 0; i < lines.len; i++)
-        if (lines.ptr[i] == '\n') atomic_fetch_add(&dropped, 1);
+        if (lines.ptr[i] == '\n') count_dropped();
 }
 
 static bool write_all(struct span bytes) {
@@ -80,7 +96,7 @@ static bool write_lines(struct span lines) {
             while (lines.ptr[end - 1] != '\n') end--;
         }
         if (!write_all(span_until(lines, end))) {
-            count_dropped(lines);
+            count_dropped_lines(lines);
             return false;
         }
         lines = span_from(lines, end);
@@ -104,9 +120,9 @@ static bool is_plain(struct span text) {
     return true;
 }
 
-static void add_text_line(struct buf *line, enum log_level level, const char *message,
-                          const struct log_field *fields, size_t value_max) {
-    buf_addf(line, "%s: %s", level_name(level), message);
+static void add_text(struct buf *line, const char *message, const struct log_field *fields,
+                     size_t value_max) {
+    buf_add_text(line, message);
     for (; fields->name; fields++) {
         if (fields->kind == LOG_FIELD_NUMBER) {
             buf_addf(line, " %s=%" PRId64, fields->name, fields->number);
@@ -121,8 +137,8 @@ static void add_text_line(struct buf *line, enum log_level level, const char *me
     }
 }
 
-static void add_json_line(struct buf *line, enum log_level level, const char *message,
-                          const struct log_field *fields, size_t value_max) {
+static void add_json(struct buf *line, enum log_level level, const char *message,
+                     const struct log_field *fields, size_t value_max) {
     char date[CLOCK_TEXT_MAX];
     buf_addf(line,
              "{\"time\":\"%s\",\"level\":\"%s\",\"message\":", clock_format(clock_wall(), date),
@@ -156,16 +172,16 @@ static bool is_journal(void) {
 
 static void add_line(struct buf *line, enum log_level level, const char *message,
                      const struct log_field *fields, size_t value_max) {
-    bool journal = is_journal();
-    bool json = atomic_load_explicit(&current_format, memory_order_relaxed) == LOG_FORMAT_JSON;
-
-    if (journal) buf_addf(line, "<%d>", (int)level);
-    if (json) {
-        add_json_line(line, level, message, fields, value_max);
+    if (atomic_load_explicit(&current_format, memory_order_relaxed) == LOG_FORMAT_JSON) {
+        add_json(line, level, message, fields, value_max);
     } else {
         char date[CLOCK_TEXT_MAX];
-        if (!journal) buf_addf(line, "%s ", clock_format(clock_wall(), date));
-        add_text_line(line, level, message, fields, value_max);
+        if (is_journal())
+            buf_addf(line, "<%d>", (int)level);
+        else
+            buf_addf(line, "%s ", clock_format(clock_wall(), date));
+        buf_addf(line, "%s: ", level_name(level));
+        add_text(line, message, fields, value_max);
     }
     buf_add_char(line, '\n');
 }
@@ -201,7 +217,7 @@ static void emit(struct span lines) {
     pthread_mutex_unlock(&writing);
 }
 
-void log_write(enum log_level level, const char *message, const struct log_field *fields) {
+static void put_line(enum log_level level, const char *message, const struct log_field *fields) {
     struct buf line = buf_make(LINE_MAX_BYTES);
 
     add_fitting_line(&line, level, message, fields);
@@ -211,8 +227,118 @@ void log_write(enum log_level level, const char *message, const struct log_field
     } else if (buf_ok(&line)) {
         emit(buf_span(&line));
     }
-    if (!buf_ok(&line) || !buf_ok(&batch)) atomic_fetch_add(&dropped, 1);
+    if (!buf_ok(&line) || !buf_ok(&batch)) count_dropped();
     buf_done(&line);
+}
+
+/* --- the journal --------------------------------------------------------------------------- */
+
+/* "took_ms" is BEARERD_TOOK_MS there. */
+static void add_entry_field(struct buf *entry, const struct log_field *field, size_t value_max) {
+    char name[64] = "BEARERD_", number[32];
+    size_t len = strlen(name);
+
+    for (const char *c = field->name; *c && len < sizeof name; c++)
+        name[len++] = (char)(*c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c);
+    struct span value = bounded(field->text, value_max);
+    if (field->kind == LOG_FIELD_NUMBER) {
+        snprintf(number, sizeof number, "%" PRId64, field->number);
+        value = span_of(number);
+    }
+    if (value.ptr) journal_add(entry, (struct span){name, len}, value);
+}
+
+static bool add_entry(struct buf *entry, enum log_level level, const char *message,
+                      const struct log_field *fields, size_t value_max) {
+    struct buf text = buf_make(LINE_MAX_BYTES);
+
+    buf_reset(entry);
+    add_text(&text, message, fields, value_max);
+    journal_add(entry, SPAN_LITERAL("MESSAGE"), buf_span(&text));
+    buf_addf(entry, "PRIORITY=%d\nSYSLOG_IDENTIFIER=bearerd\n", (int)level);
+    journal_add(entry, SPAN_LITERAL("BEARERD_EVENT"), span_of(message));
+    for (; fields->name; fields++) add_entry_field(entry, fields, value_max);
+    bool fits = buf_ok(&text) && buf_ok(entry);
+    buf_done(&text);
+    return fits;
+}
+
+/* Values are cut shorter where the entry would not fit, as with lines. */
+static enum journal_sent send_entry(enum log_level level, const char *message,
+                                    const struct log_field *fields) {
+    struct buf entry = buf_make(ENTRY_MAX_BYTES);
+    enum journal_sent sent = JOURNAL_BUSY;
+
+    for (size_t value_max = LOG_VALUE_MAX; value_max; value_max /= 4) {
+        if (!add_entry(&entry, level, message, fields, value_max)) continue;
+        sent = journal_send(atomic_load(&journal_socket), JOURNAL_SOCKET, buf_span(&entry));
+        break;
+    }
+    buf_done(&entry);
+    return sent;
+}
+
+static void report_dropped_to_journal(void) {
+    uint64_t lost = atomic_exchange(&dropped, 0);
+    if (lost && send_entry(LOG_WARNING, "log lines were lost: the journal did not take them",
+                           (const struct log_field[]){LOG_NUMBER("lines", lost), {0}}))
+        atomic_fetch_add(&dropped, lost);
+}
+
+/* False where there is no journal, which is told once until there is one again. */
+static bool put_entry(enum log_level level, const char *message, const struct log_field *fields) {
+    switch (send_entry(level, message, fields)) {
+    case JOURNAL_SENT:
+        if (atomic_load(&told_missing)) atomic_store(&told_missing, false);
+        if (atomic_load(&dropped)) report_dropped_to_journal();
+        return true;
+    case JOURNAL_BUSY:
+        count_dropped();
+        return true;
+    case JOURNAL_MISSING:
+        break;
+    }
+    if (!atomic_exchange(&told_missing, true))
+        put_line(LOG_WARNING, "the journal cannot be reached, logging text to standard error",
+                 (const struct log_field[]){LOG_TEXT("socket", JOURNAL_SOCKET), {0}});
+    return false;
+}
+
+/* ------------------------------------------------------------------------------------------- */
+
+static void put(enum log_level level, const char *message, const struct log_field *fields) {
+    bool journal =
+        atomic_load_explicit(&current_format, memory_order_relaxed) == LOG_FORMAT_JOURNAL;
+    if (!journal || !put_entry(level, message, fields)) put_line(level, message, fields);
+}
+
+static void tell_repeat(const struct repeat *repeat) {
+    struct log_field fields[REPEATS_ABOUT_MAX + 2];
+    size_t count = 0;
+
+    for (const struct repeat_about *about = repeat->about; about->name; about++)
+        fields[count++] = LOG_SPAN(about->name, ((struct span){about->text, about->len}));
+    fields[count++] = LOG_NUMBER("repeated", repeat->times);
+    fields[count].name = NULL;
+    put(repeat->level, repeat->message, fields);
+}
+
+void log_tell_repeats(bool all) {
+    int64_t now = clock_monotonic_ms();
+    struct repeat repeat;
+    while (repeats_take(&repeats, now, all, &repeat)) tell_repeat(&repeat);
+}
+
+void log_write(enum log_level level, const char *message, const struct log_field *fields) {
+    int64_t now = clock_monotonic_ms();
+
+    if (repeats_due(&repeats, now)) log_tell_repeats(false);
+    if (level <= LOG_WARNING && !repeats_pass(&repeats, now, level, message, fields)) return;
+    put(level, message, fields);
+}
+
+uint64_t log_dropped(void) {
+    return atomic_load(&dropped_ever);
 }
 
 void log_batch_begin(void) {

@@ -276,6 +276,7 @@ static void serve(struct server *server, const sigset_t *signals) {
     while (!is_stop(signal_number = next_signal(server, signals, TICK_MS))) {
         if (signal_number == SIGHUP) on_hangup(server);
         if (watchdog_ms && all_alive(server)) notify_watchdog();
+        log_tell_repeats(false);
     }
 }
 
@@ -347,6 +348,7 @@ int server_run(server_load *load, void *argument, void (*on_ready)(void *)) {
         drain(&server, &signals);
     }
     finish(&server);
+    log_tell_repeats(true);
     if (r == 0) LOG(LOG_NOTICE, "stopped");
     return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

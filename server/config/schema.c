@@ -42,8 +42,10 @@ static const struct choice preflights[] = {
     {"judge", PREFLIGHT_JUDGE}, {"pass", PREFLIGHT_PASS}, {"answer", PREFLIGHT_ANSWER}, {NULL, 0}};
 static const struct choice modes[] = {{"enforce", false}, {"report", true}, {NULL, 0}};
 static const struct choice anonymous[] = {{"deny", false}, {"allow", true}, {NULL, 0}};
-static const struct choice log_formats[] = {
-    {"json", LOG_FORMAT_JSON}, {"text", LOG_FORMAT_TEXT}, {NULL, 0}};
+static const struct choice log_formats[] = {{"json", LOG_FORMAT_JSON},
+                                            {"text", LOG_FORMAT_TEXT},
+                                            {"journal", LOG_FORMAT_JOURNAL},
+                                            {NULL, 0}};
 static const struct choice log_levels[] = {{"error", LOG_ERROR},   {"warning", LOG_WARNING},
                                            {"notice", LOG_NOTICE}, {"info", LOG_INFO},
                                            {"debug", LOG_DEBUG},   {NULL, 0}};
@@ -465,7 +467,9 @@ static const struct section routes = {SECTION(route_options, struct config_route
 
 static const struct option log_options[] = {
     {OPTION(struct config_log, format, choice), .choices = log_formats, .fallback = "json",
-     .help = "json or text, one event a line, to standard error."},
+     .help =
+         "json or text, one event a line, to standard error; or journal: entries for systemd's\n"
+         "journal with a field for each, journalctl BEARERD_REASON=token_expired"},
     {OPTION(struct config_log, level, choice), .choices = log_levels, .fallback = "info",
      .help = "error, warning, notice, info or debug."},
     {OPTION(struct config_log, access, choice), .choices = booleans, .fallback = "true",

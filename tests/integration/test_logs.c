@@ -10,6 +10,8 @@
 
 #include "common/attr.h"
 #include "common/buf.h"
+#include "common/utf8.h"
+#include "tests/support/journal.h"
 #include "tests/support/mint.h"
 #include "tests/support/scene.h"
 #include "tests/support/scratch.h"
@@ -141,10 +143,16 @@ static void send_hostile(const struct scene *scene) {
         "\"{}\\\" / HTTP/1.1\r\nHost: h\r\n\r\n",
         "A\x1b\x01 / HTTP/1.1\r\nHost: h\r\n\r\n",
         "GET /%s%n%d HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET /\xe2\x80\xa8notice:forged\xe2\x80\xa9\xe2\x80\xae\xc2\x85\xc2\x9b[m "
+        "HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET /%e2%80%a8%e2%80%ae%c2%9b31m%ff HTTP/1.1\r\nHost: h\r\n\r\n",
     };
-    static const char *const kids[] = {"../../../../dev/null",  "' OR 1=1 --",
-                                       "a\\r\\nnotice: forged", "k1\\u0001\\u001b[31m",
-                                       "\\u2028\\u202e",        "\\\"},{\\\"forged\\\":\\\""};
+    static const char *const kids[] = {"../../../../dev/null",
+                                       "' OR 1=1 --",
+                                       "a\\r\\nnotice: forged",
+                                       "k1\\u0001\\u001b[31m",
+                                       "\\u2028\\u2029\\u202e\\u2066\\u009b31m\\u0085",
+                                       "\\\"},{\\\"forged\\\":\\\""};
     for (size_t i = 0; i < ARRAY_LEN(requests); i++) talk(scene, requests[i]);
     for (size_t i = 0; i < ARRAY_LEN(kids); i++) {
         char *header = scratch_text("{\"alg\":\"ES256\",\"kid\":\"%s\"}", kids[i]);
@@ -159,9 +167,14 @@ static void send_hostile(const struct scene *scene) {
     process_sleep_ms(100);
 }
 
+/* Well-formed, with nothing in it that ends a line for anybody or steers a terminal. */
 static bool is_plain(const char *line) {
-    for (; *line; line++)
-        if ((unsigned char)*line < ' ' || *line == 0x7f) return false;
+    uint32_t character;
+    size_t width;
+    for (struct span rest = span_of(line); rest.len; rest = span_from(rest, width)) {
+        width = utf8_decode(rest, &character);
+        if (width == 0 || utf8_is_steering(character)) return false;
+    }
     return true;
 }
 
@@ -235,6 +248,153 @@ TEST(an_access_line_says_who_asked_for_what_and_why_not) {
     for (size_t i = 0; i < ARRAY_LEN(expected); i++)
         ck_assert_msg(strstr(log, expected[i]), "no %s in %s", expected[i], log);
     free(log);
+    scene_end(&scene);
+}
+
+/* A value of each kind that is as long as it may be, and hostile all through. */
+TEST(the_longest_hostile_values_leave_a_whole_line_of_at_most_a_page) {
+    struct scene scene = scene_start(&json);
+    char path[6001], email[3001];
+    for (size_t i = 0; i < sizeof path - 1; i++) path[i] = "%1b"[i % 3];
+    for (size_t i = 0; i < sizeof email - 1; i++) email[i] = "\\u0001"[i % 6];
+    path[sizeof path - 1] = email[sizeof email - 1] = '\0';
+    char *changes = scratch_text("{\"email\":\"%s\"}", email), *token = scene_token(changes);
+    char *request = scratch_text("GET /%s HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\n\r\n",
+                                 path, token);
+    talk(&scene, request);
+    ck_assert_int_eq(daemon_get(scene.daemon, "/", token, NULL), 200);
+    ck_assert(
+        process_wait_errors(scene.daemon->process, "\"status\":200,\"user\":\"\\u0001", 5000));
+    char *log = process_errors(scene.daemon->process);
+    size_t answered = 0;
+    for (char *line = strtok(log, "\n"); line; line = strtok(NULL, "\n")) {
+        json_t *event = json_loads(line, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+        ck_assert_msg(event && is_plain(line), "%s", line);
+        ck_assert_uint_le(strlen(line), 4095);
+        answered += json_object_get(event, "took_ms") != NULL;
+        json_decref(event);
+    }
+    ck_assert_uint_ge(answered, 2);
+    free(log), free(request), free(token), free(changes);
+    scene_end(&scene);
+}
+
+/* --- what changes with a reload -------------------------------------------------------------- */
+
+/* The daemon takes another configuration of its log, whatever it says about that. */
+static void relog(const struct scene *scene, const char *log, const char *told) {
+    int before = process_count_errors(scene->daemon->process, told);
+    scene_configure(scene, &(struct scene_options){.log = log});
+    process_signal(scene->daemon->process, SIGHUP);
+    for (long until = process_now_ms() + 5000 * SLOW;
+         process_count_errors(scene->daemon->process, told) == before; process_sleep_ms(5))
+        ck_assert_msg(process_now_ms() < until, "not reloaded: %s", log);
+}
+
+/* What is logged for one more request. */
+static char *log_of_request(const struct scene *scene, const char *path) {
+    char *before = process_errors(scene->daemon->process);
+    daemon_get(scene->daemon, path, scene->token, NULL);
+    process_sleep_ms(100); /* for lines that must not come */
+    char *after = process_errors(scene->daemon->process);
+    char *added = strdup(after + strlen(before));
+    free(before);
+    free(after);
+    return added;
+}
+
+static void check_log_of_request(const struct scene *scene, const char *path, const char *line,
+                                 const char *absent) {
+    char *added = log_of_request(scene, path);
+    if (line)
+        ck_assert_msg(strstr(added, line) != NULL, "no %s in %s", line, added);
+    else
+        ck_assert_str_eq(added, "");
+    ck_assert_msg(!absent || !strstr(added, absent), "%s in %s", absent, added);
+    free(added);
+}
+
+TEST(format_level_and_access_lines_change_with_a_reload) {
+    struct scene scene = scene_start(&text);
+    check_log_of_request(&scene, "/profile/?1", " info: answered ", "{\"time\"");
+    relog(&scene, "{format: json, level: info, access: true}", "\"message\":\"reloaded\"}");
+    check_log_of_request(&scene, "/profile/?2", "\"level\":\"info\",\"message\":\"answered\"",
+                         " info: ");
+    relog(&scene, "{format: json, level: info, access: false}", "\"message\":\"reloaded\"}");
+    check_log_of_request(&scene, "/profile/?3", NULL, NULL);
+    relog(&scene, "{format: text, level: notice, access: true}", " notice: reloaded\n");
+    check_log_of_request(&scene, "/profile/?4", NULL, NULL);
+    relog(&scene, "{format: text, level: debug, access: true}", " notice: reloaded\n");
+    check_log_of_request(&scene, "/profile/?5", " info: answered ", NULL);
+    /* At warning the reload itself is silent: what is logged of requests tells that it is over. */
+    scene_configure(&scene,
+                    &(struct scene_options){.log = "{format: text, level: warning, access: true}"});
+    process_signal(scene.daemon->process, SIGHUP);
+    char *added = NULL;
+    for (long until = process_now_ms() + 5000 * SLOW; !added || *added;) {
+        ck_assert_int_lt(process_now_ms(), until);
+        free(added);
+        added = log_of_request(&scene, "/profile/?6");
+    }
+    free(added);
+    relog(&scene, "{format: text, level: info, access: true}", " notice: reloaded\n");
+    check_log_of_request(&scene, "/profile/?7", " info: answered ", NULL);
+    scene_end(&scene);
+}
+
+TEST(a_log_that_is_not_valid_leaves_the_old_one) {
+    struct scene scene = scene_start(&text);
+    ck_assert(!scene_reload(&scene, &(struct scene_options){.log = "{format: xml}"}));
+    ck_assert_int_gt(process_count_errors(scene.daemon->process, "journal"), 0);
+    check_log_of_request(&scene, "/profile/?1", " info: answered ", NULL);
+    scene_end(&scene);
+}
+
+/* --- the journal ----------------------------------------------------------------------------- */
+
+/* The entry that holds text; those before it are dropped. The caller frees it. */
+static char *find_entry(int fd, const char *text_of_it) {
+    for (long until = process_now_ms() + 5000 * SLOW; process_now_ms() < until;) {
+        char *entry = journal_read(fd, 100);
+        if (entry && strstr(entry, text_of_it)) return entry;
+        free(entry);
+    }
+    ck_abort_msg("no entry with %s", text_of_it);
+}
+
+TEST(the_journal_gets_entries_with_fields_and_standard_error_nothing) {
+    int journal = journal_start();
+    struct scene scene =
+        scene_start(&(struct scene_options){.log = "{format: journal, level: info, access: true}"});
+    ck_assert_int_eq(daemon_get(scene.daemon, "/profile/?" SECRET, scene.token, NULL), 200);
+    ck_assert_int_eq(daemon_get(scene.daemon, "/profile/", "a.b.c", NULL), 401);
+    char *entry = find_entry(journal, "BEARERD_STATUS=401");
+    static const char *const expected[] = {
+        "MESSAGE=refused client=127.0.0.1 method=GET path=/profile/ ",
+        "\nPRIORITY=6\nSYSLOG_IDENTIFIER=bearerd\nBEARERD_EVENT=refused\n",
+        "\nBEARERD_REASON=token_malformed\n",
+        "\nBEARERD_PATH=/profile/\n",
+        "\nBEARERD_TOOK_MS=",
+    };
+    for (size_t i = 0; i < ARRAY_LEN(expected); i++)
+        ck_assert_msg(strstr(entry, expected[i]), "no %s in %s", expected[i], entry);
+    free(entry);
+    char *errors = process_errors(scene.daemon->process);
+    ck_assert_str_eq(errors, "");
+    free(errors);
+    close(journal);
+    scene_end(&scene);
+}
+
+TEST(without_a_journal_the_log_goes_to_standard_error_and_says_so_once) {
+    int journal = journal_start();
+    journal_stop(journal);
+    struct scene scene =
+        scene_start(&(struct scene_options){.log = "{format: journal, level: info, access: true}"});
+    check_log_of_request(&scene, "/profile/", " info: answered ", NULL);
+    struct process *process = scene.daemon->process;
+    ck_assert_int_eq(process_count_errors(process, "warning: the journal cannot be reached"), 1);
+    ck_assert_int_eq(process_count_errors(process, "notice: listening"), 1);
     scene_end(&scene);
 }
 

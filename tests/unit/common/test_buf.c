@@ -131,6 +131,10 @@ TEST(json_strings_are_escaped_exactly) {
         /* C1 controls: a terminal takes U+009B for ESC [ and U+0085 for a new line. */
         {S("\xc2\x80\xc2\x85\xc2\x9b\xc2\x9f"), "\"\\u0080\\u0085\\u009b\\u009f\""},
         {S("\xc2\xa0"), "\"\xc2\xa0\""},
+        /* Line ends to some programs, and what turns the direction of writing. */
+        {S("\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xae\xe2\x80\xaf"),
+         "\"\xe2\x80\xa7\\u2028\\u2029\\u202e\xe2\x80\xaf\""},
+        {S("\xe2\x81\xa6"), "\"\\u2066\""},
         {S("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"), "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\""},
         {S("\xff"), "\"\xef\xbf\xbd\""},
         {S("a\xffz"), "\"a\xef\xbf\xbdz\""},

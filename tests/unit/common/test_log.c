@@ -13,6 +13,7 @@
 
 #include "common/attr.h"
 #include "common/clock.h"
+#include "tests/support/journal.h"
 #include "tests/support/scratch.h"
 #include "tests/support/suite.h"
 
@@ -171,6 +172,10 @@ static const struct span hostile[] = {
     S("\\"),
     S("\v\f\b\t"),
     S("%s%n"),
+    S("\xe2\x80\xa8" TIME " error: forged\xe2\x80\xa9"), /* line ends to some */
+    S("\xe2\x80\xae"
+      "drawkcab\xe2\x81\xa6"),
+    S("\xc2\x9b\xe2\x80"),
 };
 
 /* Nothing that steers a terminal: no C0 but the line end, no DEL, no C1 in UTF-8. */
@@ -180,6 +185,10 @@ static void check_harmless(const char *line, size_t which) {
         ck_assert_msg(*c >= 0x20 || (*c == '\n' && c[1] == '\0'), "value %zu: 0x%02x", which, *c);
         ck_assert_msg(*c != 0x7f, "value %zu: DEL", which);
         ck_assert_msg(*c != 0xc2 || c[1] >= 0xa0, "value %zu: C1 0x%02x", which, c[1]);
+        ck_assert_msg(*c != 0xe2 || c[1] != 0x80 || c[2] < 0xa8 || c[2] > 0xae,
+                      "value %zu: U+20%02x", which, c[2] - 0x80);
+        ck_assert_msg(*c != 0xe2 || c[1] != 0x81 || c[2] < 0xa6 || c[2] > 0xa9,
+                      "value %zu: U+20%02x", which, c[2] - 0x40);
     }
 }
 
@@ -262,7 +271,7 @@ TEST(a_long_value_of_continuation_bytes_is_cut_not_swallowed) {
 /* However many long hostile values a line has, it is written: nobody hides his own line. It also
  * stays below PIPE_BUF, so that a pipe takes it whole or not at all. */
 TEST(many_long_hostile_values_do_not_lose_the_line) {
-    static const char *const fills[] = {"\x01", "\xff", "\"", "x", "\xc2\x9b"};
+    static const char *const fills[] = {"\x01", "\xff", "\"", "x", "\xc2\x9b", "\xe2\x80\xa8"};
 
     for (size_t f = 0; f < ARRAY_LEN(fills); f++) {
         char value[5000];
@@ -333,7 +342,7 @@ TEST(a_redirected_log_is_not_taken_for_the_journal) {
     ck_assert_str_eq(drain(pipe_end), TIME " error: bad\n");
 }
 
-TEST(the_journal_gets_priorities_and_no_time_of_ours_in_text) {
+TEST(the_journal_gets_priorities_with_text_and_json_as_everywhere_by_standard_error) {
     int pipe_end = capture_pipe(LOG_FORMAT_TEXT);
 
     char stream[64];
@@ -347,7 +356,192 @@ TEST(the_journal_gets_priorities_and_no_time_of_ours_in_text) {
     log_configure(LOG_FORMAT_JSON, LOG_DEBUG);
     LOG(LOG_WARNING, "m");
     ck_assert_str_eq(drain(pipe_end),
-                     "<4>{\"time\":\"" TIME "\",\"level\":\"warning\",\"message\":\"m\"}\n");
+                     "{\"time\":\"" TIME "\",\"level\":\"warning\",\"message\":\"m\"}\n");
+}
+
+/* --- entries of the journal ------------------------------------------------------------------ */
+
+static void check_entry(int fd, const char *expected) {
+    char *entry = journal_read(fd, 5000);
+    ck_assert_ptr_nonnull(entry);
+    ck_assert_str_eq(entry, expected);
+    free(entry);
+}
+
+#define FROM_US "SYSLOG_IDENTIFIER=bearerd\n"
+
+TEST(an_entry_has_a_field_for_each_field_and_a_message_to_read) {
+    int fd = journal_start();
+    capture(LOG_FORMAT_JOURNAL, LOG_DEBUG);
+    LOG(LOG_NOTICE, "ready");
+    check_entry(fd, "MESSAGE=ready\nPRIORITY=5\n" FROM_US "BEARERD_EVENT=ready\n");
+    LOG(LOG_INFO, "refused", LOG_TEXT("reason", "token_expired"), LOG_TEXT("why", "a b"),
+        LOG_TEXT("user", NULL), LOG_NUMBER("took_ms", -3), LOG_TEXT("path", ""));
+    check_entry(fd, "MESSAGE=refused reason=token_expired why=\"a b\" took_ms=-3 path=\"\"\n"
+                    "PRIORITY=6\n" FROM_US "BEARERD_EVENT=refused\n"
+                    "BEARERD_REASON=token_expired\nBEARERD_WHY=a b\nBEARERD_TOOK_MS=-3\n"
+                    "BEARERD_PATH=\n");
+    log_batch_begin();
+    LOG(LOG_ERROR, "bad");
+    check_entry(fd, "MESSAGE=bad\nPRIORITY=3\n" FROM_US "BEARERD_EVENT=bad\n");
+    log_batch_end();
+    ck_assert_str_eq(captured(), "");
+}
+
+static size_t count_text(const char *text, const char *piece) {
+    size_t count = 0;
+    for (; (text = strstr(text, piece)); text++) count++;
+    return count;
+}
+
+TEST(hostile_values_add_no_field_to_an_entry) {
+    int fd = journal_start();
+    capture(LOG_FORMAT_JOURNAL, LOG_INFO);
+    for (size_t i = 0; i < ARRAY_LEN(hostile); i++) {
+        LOG(LOG_INFO, "m", LOG_SPAN("kid", hostile[i]));
+        char *entry = journal_read(fd, 5000);
+        ck_assert_msg(count_lines(entry) == 5, "%s", entry);
+        for (char *line = strtok(entry, "\n"); line; line = strtok(NULL, "\n")) {
+            char *whole = scratch_text("%s\n", line);
+            check_harmless(whole, i);
+            free(whole);
+        }
+        free(entry);
+    }
+}
+
+TEST(many_long_hostile_values_do_not_lose_the_entry) {
+    static const char *const fills[] = {"\x01", "\xff", "\"", "x", "\xc2\x9b"};
+    int fd = journal_start();
+    capture(LOG_FORMAT_JOURNAL, LOG_INFO);
+    for (size_t f = 0; f < ARRAY_LEN(fills); f++) {
+        char value[5000];
+        for (size_t i = 0; i < sizeof value; i++) value[i] = fills[f][i % strlen(fills[f])];
+        struct span v = {value, sizeof value};
+        LOG(LOG_INFO, "m", LOG_SPAN("a", v), LOG_SPAN("b", v), LOG_SPAN("c", v), LOG_SPAN("d", v),
+            LOG_SPAN("e", v), LOG_SPAN("f", v), LOG_SPAN("g", v), LOG_SPAN("h", v),
+            LOG_SPAN("i", v), LOG_SPAN("j", v), LOG_SPAN("k", v), LOG_NUMBER("end", 1));
+        char *entry = journal_read(fd, 5000);
+        ck_assert_uint_le(strlen(entry), 16384);
+        ck_assert_ptr_nonnull(strstr(entry, " end=1\n"));
+        ck_assert_ptr_nonnull(strstr(entry, "\nBEARERD_END=1\n"));
+        ck_assert_uint_eq(count_text(entry, "\nBEARERD_"), 13);
+        free(entry);
+    }
+}
+
+TEST(without_a_journal_lines_are_text_after_one_warning_until_it_is_there) {
+    int fd = journal_start();
+    journal_stop(fd);
+    capture(LOG_FORMAT_JOURNAL, LOG_INFO);
+    for (int round = 0; round < 2; round++) {
+        LOG(LOG_INFO, "one", LOG_NUMBER("n", 1));
+        LOG(LOG_ERROR, "two");
+        ck_assert_str_eq(captured(), TIME
+                         " warning: the journal cannot be reached, logging text to standard error "
+                         "socket=/run/systemd/journal/socket\n" TIME " info: one n=1\n" TIME
+                         " error: two\n");
+        fd = journal_restart();
+        LOG(LOG_INFO, "three");
+        check_entry(fd, "MESSAGE=three\nPRIORITY=6\n" FROM_US "BEARERD_EVENT=three\n");
+        ck_assert_str_eq(captured(), "");
+        journal_stop(fd);
+    }
+}
+
+TEST_WITHIN(a_stuck_journal_never_blocks_and_the_loss_is_reported_once, 10) {
+    int fd = journal_start();
+    uint64_t before = log_dropped();
+    capture(LOG_FORMAT_JOURNAL, LOG_INFO);
+    uint64_t said = 0, kept = 0;
+    while (log_dropped() < before + 3) {
+        LOG(LOG_INFO, "m");
+        ck_assert_uint_lt(++said, 1000000);
+    }
+    for (char *entry; (entry = journal_read(fd, 0)); kept++) free(entry);
+    ck_assert_uint_eq(kept + 3, said);
+    LOG(LOG_INFO, "after");
+    check_entry(fd, "MESSAGE=after\nPRIORITY=6\n" FROM_US "BEARERD_EVENT=after\n");
+    check_entry(fd, "MESSAGE=log lines were lost: the journal did not take them lines=3\n"
+                    "PRIORITY=4\n" FROM_US
+                    "BEARERD_EVENT=log lines were lost: the journal did not take them\n"
+                    "BEARERD_LINES=3\n");
+    LOG(LOG_INFO, "later");
+    check_entry(fd, "MESSAGE=later\nPRIORITY=6\n" FROM_US "BEARERD_EVENT=later\n");
+    ck_assert_str_eq(captured(), "");
+}
+
+/* --- repeated lines -------------------------------------------------------------------------- */
+
+static int64_t moving_ms;
+
+static int64_t read_moving(void) {
+    return moving_ms;
+}
+
+/* Time goes on by hand, from that of the frozen clock. */
+static void capture_moving(enum log_format format) {
+    static const struct clock_source moving = {frozen_ms, read_moving};
+    capture(format, LOG_DEBUG);
+    moving_ms = 1000;
+    clock_replace(&moving);
+}
+
+static void warn(const char *issuer, int times) {
+    for (int i = 0; i < times; i++)
+        LOG(LOG_WARNING, "no keys yet", LOG_TEXT("issuer", issuer), LOG_NUMBER("failures", i));
+}
+
+TEST(a_warning_that_comes_again_and_again_is_counted_and_told_by_the_next_line_after) {
+    capture_moving(LOG_FORMAT_TEXT);
+    warn("https://a", 25);
+    warn("https://b", 3);
+    const char *text = captured();
+    ck_assert_uint_eq(count_lines(text), 13);
+    ck_assert_ptr_nonnull(strstr(text, "issuer=https://a failures=9\n"));
+    ck_assert_ptr_null(strstr(text, "issuer=https://a failures=10\n"));
+
+    moving_ms += 9999;
+    LOG(LOG_INFO, "m");
+    ck_assert_str_eq(captured(), TIME " info: m\n");
+    moving_ms += 1;
+    LOG(LOG_INFO, "m");
+    ck_assert_str_eq(captured(),
+                     TIME " warning: no keys yet issuer=https://a repeated=15\n" TIME " info: m\n");
+    warn("https://a", 1);
+    ck_assert_str_eq(captured(), TIME " warning: no keys yet issuer=https://a failures=0\n");
+}
+
+TEST(repeats_are_told_when_asked_and_in_every_format) {
+    capture_moving(LOG_FORMAT_JSON);
+    warn("https://a", 11);
+    captured();
+    log_tell_repeats(false);
+    ck_assert_str_eq(captured(), "");
+    log_tell_repeats(true);
+    ck_assert_str_eq(captured(),
+                     "{\"time\":\"" TIME "\",\"level\":\"warning\",\"message\":\"no keys "
+                     "yet\",\"issuer\":\"https://a\",\"repeated\":1}\n");
+    log_tell_repeats(true);
+    ck_assert_str_eq(captured(), "");
+}
+
+TEST(lines_less_urgent_than_a_warning_are_all_written) {
+    static const enum log_level levels[] = {LOG_NOTICE, LOG_INFO, LOG_DEBUG};
+    capture_moving(LOG_FORMAT_TEXT);
+    for (size_t i = 0; i < ARRAY_LEN(levels); i++)
+        for (int line = 0; line < 50; line++) LOG(levels[i], "m");
+    ck_assert_uint_eq(count_lines(captured()), 150);
+    for (int line = 0; line < 50; line++) LOG(LOG_ERROR, "m");
+    ck_assert_uint_eq(count_lines(captured()), 10);
+}
+
+TEST(lines_of_a_silent_level_are_not_counted) {
+    capture_moving(LOG_FORMAT_TEXT);
+    log_configure(LOG_FORMAT_TEXT, LOG_ERROR);
+    warn("https://a", 50);
+    log_tell_repeats(true);
+    ck_assert_str_eq(captured(), "");
 }
 
 /* --- batches --------------------------------------------------------------------------------- */

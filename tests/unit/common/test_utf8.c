@@ -92,3 +92,33 @@ TEST(exactly_as_many_three_byte_forms_as_there_are_characters) {
     }
     ck_assert_uint_eq(count, 0x10000 - 0x800 - 2048);
 }
+
+TEST(the_character_is_told) {
+    static const struct {
+        struct span text;
+        uint32_t character;
+    } cases[] = {
+        {S("a"), 'a'},
+        {S("\0"), 0},
+        {S("\xc3\xa9x"), 0xe9},
+        {S("\xe2\x82\xac"), 0x20ac},
+        {S("\xf0\x9f\x98\x80"), 0x1f600},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        uint32_t character = 1;
+        ck_assert_uint_eq(utf8_decode(cases[i].text, &character), utf8_width(cases[i].text));
+        ck_assert_uint_eq(character, cases[i].character);
+    }
+}
+
+TEST(characters_that_steer_are_known_with_their_neighbours) {
+    static const struct {
+        uint32_t first, last;
+    } steering[] = {{0, 0x1f}, {0x7f, 0x9f}, {0x2028, 0x202e}, {0x2066, 0x2069}};
+    for (size_t i = 0; i < ARRAY_LEN(steering); i++) {
+        for (uint32_t c = steering[i].first; c <= steering[i].last; c++)
+            ck_assert_msg(utf8_is_steering(c), "U+%04X", c);
+        ck_assert(steering[i].first == 0 || !utf8_is_steering(steering[i].first - 1));
+        ck_assert(!utf8_is_steering(steering[i].last + 1));
+    }
+}

@@ -79,7 +79,7 @@ TEST(choices) {
         {S(OPEN_ISSUER "    token_type: jwt\n"),
          "f:4:17: token_type: \"jwt\" is not known here; write one of: any, at+jwt\n"},
         {S(ISSUER "log: {format: xml, level: INFO, access: 1}\n"),
-         "f:2:15: format: \"xml\" is not known here; write one of: json, text\n"
+         "f:2:15: format: \"xml\" is not known here; write one of: json, text, journal\n"
          "f:2:27: level: \"INFO\" is not known here; write one of: error, warning, notice, info, "
          "debug\n"
          "f:2:41: access: \"1\" is not known here; write one of: true, false\n"},
