@@ -13,6 +13,7 @@
 #include "server/loop/door.h"
 #include "server/loop/view.h"
 #include "server/policy/target.h"
+#include "server/proxy/request_id.h"
 #include "server/token/principal.h"
 
 struct worker;
@@ -28,8 +29,11 @@ struct request {
     struct buf path;                       /* normalised */
     struct view *view;                     /* pinned while it is judged; NULL between requests */
     uint64_t number;                       /* no other request of this worker has it */
+    struct request_id id;                  /* "" until reply_id() is asked for it */
+    const struct config_route *route;      /* in view, that judges it; NULL: none */
     int64_t began_ms;                      /* monotonic; 0 = there was no request yet */
     int64_t wait_until_ms;                 /* monotonic; 0 = has not waited for keys */
+    int64_t waited_ms;                     /* for keys */
     const struct keyring_entry *waits_for; /* in view; NULL = does not wait */
     struct conn *waiting_next;
     struct conn *waiting_prev;

@@ -162,7 +162,7 @@ static bool start(struct relay *relay, enum transfer_failure *ret_why) {
     *ret_why = TRANSFER_NO_MEMORY;
     if (!relay_collect(conn, &fields)) return false;
     relay->field_count = fields.count;
-    request_id_choose(fields, &relay->id);
+    relay->id = *reply_id(conn);
     /* A preflight that is passed on carries no token: it must not open a tunnel. */
     bool nobody = !request->principal && !relay->route->anonymous;
     bool plain = request->head.has_body || request->head.http_1_0 || nobody;
@@ -282,12 +282,14 @@ static void log_relay(const struct relay *relay, enum MHD_RequestTerminationCode
         : why         ? "cut off"
                       : "forwarded",
         LOG_TEXT("client", conn->client), LOG_SPAN("method", request->method),
-        LOG_SPAN("path", reply_path(request)), LOG_NUMBER("status", relay->status),
+        LOG_SPAN("path", reply_path(request)), LOG_SPAN("host", request->host),
+        LOG_TEXT("route", relay->route->path), LOG_NUMBER("status", relay->status),
         LOG_SPAN("user", request->principal ? principal_user(request->principal) : SPAN_NONE),
         LOG_TEXT("upstream", relay->route->upstream), LOG_TEXT("target", relay->transfer.target),
         LOG_TEXT("request_id", relay->id.text),
         LOG_TEXT("reason", relay->failed ? reason_name(request->refusal.reason) : NULL),
         LOG_TEXT("why", why), LOG_NUMBER("bytes", relay->transfer.body_bytes),
+        LOG_NUMBER("waited_ms", request->waited_ms),
         LOG_NUMBER("upstream_ms", head_ms ? head_ms - relay->transfer.began_ms : 0),
         LOG_NUMBER("took_ms", now - request->began_ms));
 }

@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "server/answer/respond.h"
+#include "server/loop/relay_request.h"
 
 struct span reply_path(const struct request *request) {
     if (request->target.path.ptr) return request->target.path;
@@ -9,16 +10,31 @@ struct span reply_path(const struct request *request) {
     return span_until(raw, span_find(raw, '?'));
 }
 
-static void log_access(const struct conn *conn, unsigned status) {
+const struct request_id *reply_id(struct conn *conn) {
+    struct request *request = &conn->request;
+    struct fields fields = {0};
+
+    if (*request->id.text) return &request->id;
+    /* What an unsound head says is not to be believed. */
+    if (request->admitted && !relay_collect(conn, &fields)) fields.count = 0;
+    request_id_choose(fields, &request->id);
+    return &request->id;
+}
+
+static void log_access(struct conn *conn, unsigned status) {
     const struct request *request = &conn->request;
     bool refused = request->refused;
 
     LOG(LOG_INFO, refused ? "refused" : "answered", LOG_TEXT("client", conn->client),
         LOG_SPAN("method", request->method), LOG_SPAN("path", reply_path(request)),
+        LOG_SPAN("host", request->host),
+        LOG_TEXT("route", request->route ? request->route->path : NULL),
         LOG_NUMBER("status", status),
         LOG_SPAN("user", request->principal ? principal_user(request->principal) : SPAN_NONE),
         LOG_TEXT("reason", refused ? reason_name(request->refusal.reason) : NULL),
         LOG_TEXT("why", refused ? request->refusal.text : NULL),
+        LOG_TEXT("asked_by", request->asked_about ? "proxy" : NULL),
+        LOG_TEXT("request_id", reply_id(conn)->text), LOG_NUMBER("waited_ms", request->waited_ms),
         LOG_NUMBER("took_ms", clock_monotonic_ms() - request->began_ms));
 }
 

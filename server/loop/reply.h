@@ -33,6 +33,10 @@ enum MHD_Result reply_refuse(struct conn *conn, const struct rejection *rejectio
 /* The answer that reply_refuse() would send, for who sends it in another way. */
 struct answer reply_refusal(struct conn *conn, const struct rejection *rejection);
 
+/* The request's id: the client's, where it is sound, or one made for it. Lives as long as the
+ * request. */
+const struct request_id *reply_id(struct conn *conn);
+
 /* The path for a log: normalised where that was possible. Never the query, which may hold a token
  * (RFC 9700 section 4.3.2). */
 struct span reply_path(const struct request *request);

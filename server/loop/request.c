@@ -47,6 +47,7 @@ static void wait_no_longer(struct worker *worker, struct conn *conn) {
         worker->waiting = request->waiting_next;
     if (request->waiting_next) request->waiting_next->request.waiting_prev = request->waiting_prev;
     request->waits_for = NULL;
+    request->waited_ms = worker->reactor.now_ms - (request->wait_until_ms - REQUEST_WAIT_MS);
     worker->waiting_count--;
 }
 
@@ -294,6 +295,7 @@ static bool find_route(struct conn *conn, struct route_match *ret, enum MHD_Resu
         *result = reply_refuse(conn, NULL);
         return false;
     }
+    request->route = ret->route->config;
     if (answer_preflight(conn, result)) return false;
     if (ret->route->config->cors.origins.count) {
         struct span origin = header_of(conn, "Origin");
@@ -321,6 +323,7 @@ static enum MHD_Result judge(struct worker *worker, struct conn *conn, struct sp
         request->method = method;
         request->host = request->head.host;
         request->asked_about = false;
+        request->route = NULL;
         request->cors_origin = SPAN_NONE;
         if (!target_parse(buf_span(&request->raw_target), &request->path, &request->target,
                           refusal))
@@ -400,6 +403,11 @@ void *request_on_target(void *argument, const char *target, struct MHD_Connectio
     request->target.path = SPAN_NONE;
     request->refused = false;
     request->wait_until_ms = 0;
+    request->waited_ms = 0;
+    request->route = NULL;
+    request->asked_about = false;
+    request->host = request->cors_origin = SPAN_NONE; /* they were the last request's bytes */
+    request->id.text[0] = '\0';
     request->number = ++worker->requests;
     request->began_ms = worker->reactor.now_ms;
     /* The request line is here: the rest of the head has its own time limit, counted from now on,

@@ -106,7 +106,7 @@ static void note_key(const struct trace *trace, const struct jws *jws,
 
     for (size_t i = 0; entry->keys && i < entry->keys->count; i++)
         buf_addf(&kids, "%s%s", i ? ", " : "",
-                 *entry->keys->keys[i].kid ? entry->keys->keys[i].kid : "(no kid)");
+                 entry->keys->keys[i].kid ? entry->keys->keys[i].kid : "(one without kid)");
     if (key)
         TRACE_GOOD(trace, "key", "%s%.*s%s",
                    jws->kid.ptr ? "found by its kid " : "the one that fits", SPAN_PRINTF(jws->kid),
