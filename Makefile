@@ -19,7 +19,7 @@ say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 BUILD_PACKAGES = gcc make libmicrohttpd-dev libgnutls28-dev libjwt-dev libjansson-dev libssl-dev \
                  libcurl4-openssl-dev libcyaml-dev libyaml-dev libsystemd-dev
 CHECK_PACKAGES = check curl ca-certificates openssl procps python3 systemd libfaketime \
-                 nginx-light caddy haproxy apache2 lua-socket
+                 nginx-light caddy haproxy apache2 lua-socket tinyproxy prometheus chromium
 LINT_PACKAGES = clang-format clang-tidy cppcheck
 FUZZ_PACKAGES = clang
 BENCH_PACKAGES = nginx-light haproxy wrk util-linux openssl python3

@@ -1,12 +1,13 @@
 #include "common/fetch.h"
 
 #include <curl/curl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/fetch_inspect.h"
+#include "common/fetch_proxy.h"
 #include "common/parse.h"
 #include "common/url.h"
 
@@ -21,6 +22,7 @@ struct fetcher {
     int64_t connect_timeout_ms;
     int64_t timeout_ms;
     size_t max_body;
+    bool inspect;
     struct transfer *transfers; /* those under way */
 };
 
@@ -34,22 +36,19 @@ struct transfer {
     int64_t started_ms;
     int64_t max_age;
     int64_t age;
+    int64_t date; /* wall seconds; -1 */
+    int64_t date_at;
     size_t header_bytes;
     struct buf body;
-    const char *refusal; /* why we stopped it ourselves */
+    struct inspector *inspector; /* NULL unless settings.inspect */
+    const char *refusal;         /* why we stopped it ourselves */
     char error[CURL_ERROR_SIZE];
     fetch_done *done;
     void *argument;
 };
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void init_curl(void) {
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 struct fetcher *fetcher_new(const struct fetch_settings *settings) {
-    pthread_once(&once, init_curl);
+    fetch_init_curl();
 
     struct fetcher *fetcher = calloc(1, sizeof *fetcher);
     if (!fetcher) return NULL;
@@ -60,6 +59,7 @@ struct fetcher *fetcher_new(const struct fetch_settings *settings) {
     fetcher->connect_timeout_ms = settings->connect_timeout_ms;
     fetcher->timeout_ms = settings->timeout_ms;
     fetcher->max_body = settings->max_body;
+    fetcher->inspect = settings->inspect;
     if (!fetcher->multi || !fetcher->ca_file || !fetcher->proxy || !fetcher->no_proxy) {
         fetcher_free(fetcher);
         return NULL;
@@ -73,6 +73,7 @@ static void transfer_free(struct transfer *transfer) {
         curl_easy_cleanup(transfer->easy);
     }
     buf_done(&transfer->body);
+    inspector_free(transfer->inspector);
     free(transfer->url);
     free(transfer);
 }
@@ -117,6 +118,16 @@ static void read_cache_control(struct transfer *transfer, struct span value) {
     }
 }
 
+/* The sender's clock (RFC 9110 section 6.6.1). */
+static void read_date(struct transfer *transfer, struct span value) {
+    char text[64];
+    if (value.len >= sizeof text) return;
+    memcpy(text, value.ptr, value.len);
+    text[value.len] = '\0';
+    transfer->date = curl_getdate(text, NULL);
+    transfer->date_at = clock_wall();
+}
+
 static size_t on_header(char *bytes, size_t size, size_t count, void *argument) {
     struct transfer *transfer = argument;
     struct span line = {bytes, size * count};
@@ -136,6 +147,8 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *argument) 
     } else if (span_equal_nocase(name, SPAN_LITERAL("age"))) {
         uint64_t seconds;
         if (parse_u64(value, INT32_MAX, &seconds) == 0) transfer->age = (int64_t)seconds;
+    } else if (span_equal_nocase(name, SPAN_LITERAL("date"))) {
+        read_date(transfer, value);
     } else if (span_equal_nocase(name, SPAN_LITERAL("content-encoding")) &&
                !span_equal_nocase(value, SPAN_LITERAL("identity"))) {
         /* We asked for none; a compressed answer could be a bomb. */
@@ -174,6 +187,7 @@ static int begin(struct transfer *transfer) {
     transfer->easy = easy;
     transfer->max_age = -1;
     transfer->age = 0;
+    transfer->date = -1;
     transfer->header_bytes = 0;
     transfer->error[0] = '\0';
     buf_reset(&transfer->body);
@@ -196,14 +210,23 @@ static int begin(struct transfer *transfer) {
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)fetcher->connect_timeout_ms);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)time_left(transfer));
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "bearerd/" BEARERD_VERSION);
-    if (*fetcher->proxy) curl_easy_setopt(easy, CURLOPT_PROXY, fetcher->proxy);
-    if (*fetcher->no_proxy) curl_easy_setopt(easy, CURLOPT_NOPROXY, fetcher->no_proxy);
+    fetch_set_proxy(easy, fetcher->proxy, fetcher->no_proxy);
+    if (transfer->inspector) inspector_attach(transfer->inspector, easy);
     /* Where memory runs out these would fall back to wider defaults. */
     const char *protocols = transfer->allow_http ? "http,https" : "https";
     if (curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, protocols) != CURLE_OK ||
         !set_trust(easy, fetcher))
         return ERR_MEMORY;
     return curl_multi_add_handle(fetcher->multi, easy) == CURLM_OK ? 0 : ERR_MEMORY;
+}
+
+static bool make_inspector(struct transfer *transfer) {
+    const struct fetcher *fetcher = transfer->fetcher;
+    if (!fetcher->inspect) return true;
+    transfer->inspector = inspector_new(
+        &(struct fetch_settings){.proxy = fetcher->proxy, .no_proxy = fetcher->no_proxy},
+        transfer->url);
+    return transfer->inspector != NULL;
 }
 
 int fetcher_start(struct fetcher *fetcher, const char *url, bool allow_http, fetch_done *done,
@@ -218,7 +241,7 @@ int fetcher_start(struct fetcher *fetcher, const char *url, bool allow_http, fet
     transfer->body = buf_make(fetcher->max_body);
     transfer->done = done;
     transfer->argument = argument;
-    if (!transfer->url || begin(transfer) < 0) {
+    if (!transfer->url || !make_inspector(transfer) || begin(transfer) < 0) {
         transfer_free(transfer);
         return ERR_MEMORY;
     }
@@ -270,24 +293,46 @@ static void unlink_transfer(struct transfer *transfer) {
     *at = transfer->next;
 }
 
-static void finish(struct transfer *transfer, CURLcode code) {
-    struct fetch_reply reply = {.max_age = -1, .address = "", .body = SPAN_LITERAL("")};
-    char *address = NULL;
+/* libcurl's words quote a proxy's URL that it cannot use, with the password in it. */
+static const char *error_words(const struct transfer *transfer, CURLcode code) {
+    bool quotable = transfer->error[0] && !strchr(transfer->error, '@');
+    return quotable ? transfer->error : curl_easy_strerror(code);
+}
 
+/* What the handle knows besides. The strings live as long as it does. */
+static void ask_handle(struct transfer *transfer, struct fetch_reply *reply) {
+    char *address = NULL, *type = NULL, *redirect = NULL;
+
+    if (!transfer->easy) return;
+    curl_easy_getinfo(transfer->easy, CURLINFO_PRIMARY_IP, &address);
+    curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_TYPE, &type);
+    curl_easy_getinfo(transfer->easy, CURLINFO_REDIRECT_URL, &redirect);
+    if (address) reply->address = address;
+    if (type) reply->content_type = type;
+    reply->redirect = redirect;
+}
+
+static void finish(struct transfer *transfer, CURLcode code) {
+    struct fetch_reply reply = {
+        .max_age = -1, .address = "", .content_type = "", .body = SPAN_LITERAL("")};
+
+    if (transfer->inspector) inspector_collect(transfer->inspector, transfer->easy, code);
     if (transfer->easy) {
         curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &reply.status);
         if (code == CURLE_OK && reply.status >= 301 && reply.status <= 308 && reply.status != 304 &&
             follow(transfer))
             return;
     }
-    if (transfer->easy) curl_easy_getinfo(transfer->easy, CURLINFO_PRIMARY_IP, &address);
-    if (address) reply.address = address;
+    ask_handle(transfer, &reply);
+    if (transfer->inspector) reply.inspection = inspector_result(transfer->inspector);
     if (transfer->refusal)
         reply.error = transfer->refusal;
     else if (code != CURLE_OK)
-        reply.error = transfer->error[0] ? transfer->error : curl_easy_strerror(code);
+        reply.error = error_words(transfer, code);
     else
         reply.body = buf_span(&transfer->body);
+    reply.date = transfer->date < 0 ? -1 : transfer->date + transfer->age;
+    reply.date_at = transfer->date_at;
     if (transfer->max_age >= 0)
         reply.max_age = transfer->max_age > transfer->age ? transfer->max_age - transfer->age : 0;
     reply.url = transfer->url;

@@ -11,6 +11,7 @@
 #include "common/attr.h"
 #include "server/dev/dev.h"
 #include "server/explain/command.h"
+#include "server/online/online.h"
 #include "server/server.h"
 
 #define EXIT_USAGE 2
@@ -92,9 +93,11 @@ static int command_run(int argc, char **argv) {
 
 static const char check_help[] =
     "usage: bearerd check [-c FILE]\n"
+    "       bearerd check --online [-c FILE] [--issuer URL]\n"
     "       bearerd check --example\n"
     "\n"
     "Check the configuration, print every problem in it, and exit: 0 if it is good, 1 if not.\n"
+    "--online also fetches the keys of every issuer once and tells each step of it.\n"
     "--example prints a configuration instead, with every option, its meaning and its default.\n";
 
 static int command_check(int argc, char **argv) {
@@ -102,6 +105,8 @@ static int command_check(int argc, char **argv) {
     int code;
     if (argc == 2 && strcmp(argv[1], "--example") == 0)
         return config_write_example(stdout) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--online") == 0) return online_main(argc, argv, load_config);
     if (!read_options(argc, argv, check_help, &file, &code)) return code;
 
     CLEANUP(config_unrefp) struct config *config = load_config(file);

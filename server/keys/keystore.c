@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/fetch.h"
 #include "common/snapshot.h"
+#include "server/keys/document.h"
 #include "server/keys/source.h"
 
 struct keystore {
@@ -121,12 +122,8 @@ static void free_sources(struct source *sources, size_t count) {
 }
 
 static struct fetcher *make_fetcher(const struct config *config) {
-    return fetcher_new(&(struct fetch_settings){.ca_file = config->fetch.ca_file,
-                                                .proxy = config->fetch.proxy,
-                                                .no_proxy = config->fetch.no_proxy,
-                                                .connect_timeout_ms = config->fetch.connect_timeout,
-                                                .timeout_ms = config->fetch.timeout,
-                                                .max_body = config->fetch.max_body});
+    struct fetch_settings settings = document_fetch_settings(config);
+    return fetcher_new(&settings);
 }
 
 static struct source *make_sources(const struct config *config, struct fetcher *fetcher) {

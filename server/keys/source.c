@@ -1,14 +1,12 @@
 #include "server/keys/source.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
-#include "common/buf.h"
 #include "common/clock.h"
 #include "server/keys/discovery.h"
 #include "server/keys/diskcopy.h"
+#include "server/keys/document.h"
 
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_MAX_MS 60000
@@ -163,21 +161,13 @@ static void take_keys(struct source *source, const char *url, struct span jwks, 
 
 static void refresh_from_file(struct source *source) {
     const char *path = source->issuer->jwks_file;
-    struct buf content = buf_make(source->config->fetch.max_body);
-    char chunk[4096];
-    size_t n;
+    CLEANUP(buf_done) struct buf content = buf_make(source->config->fetch.max_body);
+    struct err_text why;
 
-    FILE *file = fopen(path, "re");
-    while (file && (n = fread(chunk, 1, sizeof chunk, file)) > 0)
-        buf_add(&content, (struct span){chunk, n});
-    if (!file || ferror(file))
-        fail(source, path, strerror(errno));
-    else if (!buf_ok(&content))
-        fail(source, path, "the file is larger than fetch.max_body");
+    if (document_read_file(path, &content, &why) < 0)
+        fail(source, path, why.text);
     else
         take_keys(source, path, buf_span(&content), -1);
-    if (file) fclose(file);
-    buf_done(&content);
 }
 
 /* --- from the network ---------------------------------------------------------------------- */
@@ -189,10 +179,7 @@ static const char *judge_reply(const struct source *source, const struct fetch_r
         LOG_TEXT("url", reply->url), LOG_TEXT("address", reply->address),
         LOG_NUMBER("status", reply->status), LOG_NUMBER("bytes", reply->body.len),
         LOG_NUMBER("took_ms", reply->took_ms), LOG_TEXT("error", reply->error));
-    if (reply->error) return reply->error;
-    if (reply->status == 200) return NULL;
-    err_set(why, 0, "the answer has status %ld where 200 was expected", reply->status);
-    return why->text;
+    return document_judge(reply, why);
 }
 
 static void on_jwks(void *argument, const struct fetch_reply *reply) {

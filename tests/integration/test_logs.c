@@ -241,9 +241,12 @@ TEST(an_access_line_says_who_asked_for_what_and_why_not) {
     char *log = process_errors(scene.daemon->process);
     static const char *const expected[] = {
         "\"message\":\"answered\",\"client\":\"127.0.0.1\",\"method\":\"GET\","
-        "\"path\":\"/profile/\",\"status\":200,\"user\":\"alice@example.com\",\"took_ms\":",
+        "\"path\":\"/profile/\",\"host\":\"127.0.0.1:",
+        "\"route\":\"/profile/\",\"status\":200,\"user\":\"alice@example.com\","
+        "\"request_id\":\"",
         "\"message\":\"refused\",\"client\":\"127.0.0.1\",\"method\":\"GET\","
-        "\"path\":\"/profile/\",\"status\":401,\"reason\":\"token_malformed\",\"why\":\"the ",
+        "\"path\":\"/profile/\",\"host\":\"127.0.0.1:",
+        "\"route\":\"/profile/\",\"status\":401,\"reason\":\"token_malformed\",\"why\":\"the ",
     };
     for (size_t i = 0; i < ARRAY_LEN(expected); i++)
         ck_assert_msg(strstr(log, expected[i]), "no %s in %s", expected[i], log);

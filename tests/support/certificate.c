@@ -27,9 +27,13 @@ static void add_extension(X509 *certificate, X509 *issuer, int nid, const char *
     X509_EXTENSION_free(extension);
 }
 
-static void set_name(X509_NAME *name, const char *text) {
+static void set_name_part(X509_NAME *name, const char *part, const char *text) {
     const unsigned char *bytes = (const unsigned char *)text;
-    ck_assert_int_eq(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, bytes, -1, -1, 0), 1);
+    ck_assert_int_eq(X509_NAME_add_entry_by_txt(name, part, MBSTRING_ASC, bytes, -1, -1, 0), 1);
+}
+
+static void set_name(X509_NAME *name, const char *text) {
+    set_name_part(name, "CN", text);
 }
 
 /* Valid from ten days ago until the given moment. */
@@ -54,6 +58,26 @@ static X509 *authority(void) {
     add_extension(certificate, certificate, NID_key_usage, "critical,keyCertSign");
     add_extension(certificate, certificate, NID_subject_key_identifier, "hash");
     ck_assert_int_gt(X509_sign(certificate, authority_key(), EVP_sha256()), 0);
+    return certificate;
+}
+
+/* What a firewall signs with that answers in the place of every server. */
+static X509 *inspector(void) {
+    static X509 *certificate;
+    if (certificate) return certificate;
+    certificate = certificate_new("Zscaler Root CA", mint_key(MINT_P256_OTHER), 50, 10 * DAY);
+    set_name_part(X509_get_subject_name(certificate), "O", "Zscaler Inc.");
+    X509_set_issuer_name(certificate, X509_get_subject_name(certificate));
+    add_extension(certificate, certificate, NID_basic_constraints, "critical,CA:TRUE");
+    ck_assert_int_gt(X509_sign(certificate, mint_key(MINT_P256_OTHER), EVP_sha256()), 0);
+    return certificate;
+}
+
+/* Only its name and key are needed: it is never sent. */
+static X509 *intermediate(void) {
+    static X509 *certificate;
+    if (certificate) return certificate;
+    certificate = certificate_new("bearerd test intermediate", mint_key(MINT_P384), 51, 10 * DAY);
     return certificate;
 }
 
@@ -90,18 +114,40 @@ static const struct {
     [CERTIFICATE_NO_NAME] = {"localhost", NULL, 10 * DAY},
     [CERTIFICATE_BRIEF] = {"bearerd test server", "IP:127.0.0.1,DNS:localhost",
                            CERTIFICATE_BRIEF_SECONDS},
+    [CERTIFICATE_EARLY] = {"bearerd test server", "IP:127.0.0.1,DNS:localhost", 10 * DAY},
+    [CERTIFICATE_INSPECTED] = {"bearerd test server", "IP:127.0.0.1,DNS:localhost", 10 * DAY},
+    [CERTIFICATE_LACKING_LINK] = {"bearerd test server", "IP:127.0.0.1,DNS:localhost", 10 * DAY},
 };
 
+static X509 *issuer_of(enum certificate_kind kind, X509 *self, EVP_PKEY **ret_key) {
+    switch (kind) {
+    case CERTIFICATE_SELF_SIGNED:
+        *ret_key = server_key();
+        return self;
+    case CERTIFICATE_INSPECTED:
+        *ret_key = mint_key(MINT_P256_OTHER);
+        return inspector();
+    case CERTIFICATE_LACKING_LINK:
+        *ret_key = mint_key(MINT_P384);
+        return intermediate();
+    default:
+        *ret_key = authority_key();
+        return authority();
+    }
+}
+
 static X509 *server_certificate(enum certificate_kind kind) {
-    bool self = kind == CERTIFICATE_SELF_SIGNED;
+    EVP_PKEY *signer;
     X509 *certificate =
         certificate_new(kinds[kind].subject, server_key(), 2 + (long)kind, kinds[kind].until);
-    X509 *issuer = self ? certificate : authority();
+    X509 *issuer = issuer_of(kind, certificate, &signer);
     X509_set_issuer_name(certificate, X509_get_subject_name(issuer));
     if (kinds[kind].names)
         add_extension(certificate, issuer, NID_subject_alt_name, kinds[kind].names);
     add_extension(certificate, issuer, NID_ext_key_usage, "serverAuth");
-    EVP_PKEY *signer = self ? server_key() : authority_key();
+    if (kind == CERTIFICATE_LACKING_LINK)
+        add_extension(certificate, issuer, NID_info_access, "caIssuers;URI:http://ca.example/i");
+    if (kind == CERTIFICATE_EARLY) X509_gmtime_adj(X509_getm_notBefore(certificate), DAY);
     ck_assert_int_gt(X509_sign(certificate, signer, EVP_sha256()), 0);
     return certificate;
 }
@@ -118,6 +164,8 @@ SSL_CTX *certificate_context(enum certificate_kind kind, bool old) {
     }
     ck_assert_int_eq(SSL_CTX_use_certificate(context, certificate), 1);
     ck_assert_int_eq(SSL_CTX_use_PrivateKey(context, server_key()), 1);
+    if (kind == CERTIFICATE_INSPECTED)
+        ck_assert_int_eq(SSL_CTX_add1_chain_cert(context, inspector()), 1);
     X509_free(certificate);
     return context;
 }

@@ -13,8 +13,11 @@ enum certificate_kind {
     CERTIFICATE_EXPIRED,    /* the same, but over since yesterday */
     CERTIFICATE_WRONG_NAME, /* the same, but for other.example */
     CERTIFICATE_SELF_SIGNED,
-    CERTIFICATE_NO_NAME, /* good, but without a subjectAltName; the common name is localhost */
-    CERTIFICATE_BRIEF,   /* good for CERTIFICATE_BRIEF_SECONDS */
+    CERTIFICATE_NO_NAME,      /* good, but without a subjectAltName; the common name is localhost */
+    CERTIFICATE_BRIEF,        /* good for CERTIFICATE_BRIEF_SECONDS */
+    CERTIFICATE_EARLY,        /* the same as the good one, but valid from tomorrow on */
+    CERTIFICATE_INSPECTED,    /* of a firewall's authority, whose certificate is sent along */
+    CERTIFICATE_LACKING_LINK, /* of an intermediate of the test authority, which is not sent */
 };
 
 #define CERTIFICATE_BRIEF_SECONDS 2

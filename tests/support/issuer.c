@@ -75,6 +75,9 @@ struct issuer *issuer_start(enum issuer_tls tls) {
         [ISSUER_TLS_SELF_SIGNED] = UPSTREAM_TLS_SELF_SIGNED,
         [ISSUER_TLS_OLD] = UPSTREAM_TLS_OLD,
         [ISSUER_TLS_RESET] = UPSTREAM_TLS_RESET,
+        [ISSUER_TLS_EARLY] = UPSTREAM_TLS_EARLY,
+        [ISSUER_TLS_INSPECTED] = UPSTREAM_TLS_INSPECTED,
+        [ISSUER_TLS_LACKING] = UPSTREAM_TLS_LACKING,
     };
     struct issuer *issuer = calloc(1, sizeof *issuer);
     ck_assert_ptr_nonnull(issuer);

@@ -23,6 +23,9 @@ enum issuer_tls {
     ISSUER_TLS_SELF_SIGNED, /* of no authority */
     ISSUER_TLS_OLD,         /* a good certificate, but TLS 1.1 at most */
     ISSUER_TLS_RESET,       /* reset in the middle of the handshake */
+    ISSUER_TLS_EARLY,       /* of the same authority, not yet valid */
+    ISSUER_TLS_INSPECTED,   /* of a firewall that inspects TLS */
+    ISSUER_TLS_LACKING,     /* of the same authority, but the intermediate is not sent */
 };
 
 enum issuer_act {

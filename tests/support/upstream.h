@@ -25,6 +25,9 @@ enum upstream_tls {
     UPSTREAM_TLS_SELF_SIGNED, /* of no authority */
     UPSTREAM_TLS_OLD,         /* a good certificate, but TLS 1.1 at most */
     UPSTREAM_TLS_RESET,       /* reset in the middle of the handshake */
+    UPSTREAM_TLS_EARLY,       /* of the same authority, not yet valid */
+    UPSTREAM_TLS_INSPECTED,   /* of a firewall that inspects TLS */
+    UPSTREAM_TLS_LACKING,     /* of the same authority, but the intermediate is not sent */
 };
 
 /*
