@@ -78,6 +78,9 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# The assembler takes the page in as it stands (.incbin); the compiler lists no such dependency.
+$(BUILD)/server/answer/page.o: server/answer/page.html
+
 # Objects depend on the flags they were made with.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)

@@ -40,6 +40,13 @@ int64_t clock_monotonic_ms(void) {
     return source->monotonic_ms();
 }
 
+int64_t clock_monotonic_ns(void) {
+    struct timespec now;
+    if (source != &system_source) return source->monotonic_ms() * 1000000;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 const char *clock_format(int64_t wall, char text[CLOCK_TEXT_MAX]) {
     time_t seconds = (time_t)wall;
     struct tm utc;

@@ -18,8 +18,10 @@ struct clock_source {
 int64_t clock_wall(void);
 int64_t clock_wall_ms(void);
 
-/* Milliseconds since some fixed moment; never goes back. */
+/* Milliseconds since some fixed moment; never goes back. The same in nanoseconds, for measuring:
+ * where a test owns time, they stand still between its milliseconds. */
 int64_t clock_monotonic_ms(void);
+int64_t clock_monotonic_ns(void);
 
 /* Let a test own time. NULL gives it back to the system. Not while threads run. */
 void clock_replace(const struct clock_source *source);

@@ -135,13 +135,15 @@ static int start(struct server *server, struct err_text *err) {
 
     server->shared.census = census_new();
     server->shared.errands = errands_new();
+    server->shared.tallies = tallies_new(server->config->workers);
     server->workers = calloc(server->config->workers, sizeof *server->workers);
-    if (!server->shared.census || !server->shared.errands || !server->workers)
+    if (!server->shared.census || !server->shared.errands || !server->shared.tallies ||
+        !server->workers)
         return err_set(err, ERR_MEMORY, "out of memory");
     int r = deny_watch_open(server->config->deny_list, NULL, &server->deny_watch, err);
     if (r < 0) return r;
     deny_watch_publish(server->deny_watch, NULL, &server->shared.denied);
-    r = setup_new(server->config, NULL, &setup, err);
+    r = setup_new(server->config, server->shared.tallies->registry, NULL, &setup, err);
     if (r < 0) return r;
     log_listeners(setup);
     r = resolver_start(setup->upstreams, RESOLVE_INTERVAL_MS, NULL, NULL, &server->resolver, err);
@@ -198,7 +200,7 @@ static bool reload(struct server *server) {
     CLEANUP(setup_unrefp)
     struct setup *current = snapshot_acquire(&server->shared.setup, &ignored);
     if (deny_watch_open(config->deny_list, server->deny_watch, &deny_watch, &why) < 0 ||
-        setup_new(config, current, &setup, &why) < 0) {
+        setup_new(config, server->shared.tallies->registry, current, &setup, &why) < 0) {
         LOG(LOG_ERROR, "not reloaded", LOG_TEXT("why", why.text));
         return false;
     }
@@ -225,10 +227,14 @@ static void on_hangup(struct server *server) {
     bool was_ready = atomic_load(&server->told_ready);
     if (was_ready) notify_reloading();
     LOG(LOG_NOTICE, "reloading");
-    if (reload(server))
+    bool well = reload(server);
+    atomic_store(&server->shared.tallies->reloaded_well, well);
+    if (well) {
+        atomic_store(&server->shared.tallies->loaded_ms, clock_wall_ms());
         LOG(LOG_NOTICE, "reloaded");
-    else
+    } else {
         LOG(LOG_ERROR, "reload failed, going on with the old configuration");
+    }
     /* systemd must hear the end of a reload, also of one that failed. */
     if (was_ready) notify_ready();
 }
@@ -321,6 +327,7 @@ static void finish(struct server *server) {
     errands_free(server->shared.errands);
     snapshot_done(&server->shared.denied);
     snapshot_done(&server->shared.setup);
+    tallies_free(server->shared.tallies);
     if (server->signal_fd >= 0) close(server->signal_fd);
     census_free(server->shared.census);
     config_unref(server->config);

@@ -2,7 +2,9 @@
 
 #include "common/clock.h"
 #include "server/answer/admin_guard.h"
+#include "server/answer/page.h"
 #include "server/answer/query.h"
+#include "server/metrics/text.h"
 
 /* A listing ends behind this; the largest entry still has room then. */
 #define LISTING_MAX (ANSWER_BODY_MAX / 2)
@@ -173,11 +175,83 @@ void admin_errand_done(struct admin_errand *errand) {
     errand->object = NULL;
 }
 
+/* --- health, metrics, status --------------------------------------------------------------- */
+
+/* Thousands of issuers and routes have room. */
+#define REPORT_MAX ((size_t)16 * 1024 * 1024)
+
+static struct answer make_report(unsigned status) {
+    struct answer answer = answer_make(status);
+    answer.body.max = REPORT_MAX;
+    return answer;
+}
+
+/* The process turns: a probe that restarts it needs no more. */
+static enum admin_outcome healthz(struct turn *turn) {
+    *turn->answer = answer_make(200);
+    turn->answer->content_type = "text/plain; charset=utf-8";
+    buf_add_text(&turn->answer->body, "ok\n");
+    return ADMIN_ANSWERED;
+}
+
+static enum admin_outcome readyz(struct turn *turn) {
+    *turn->answer = make_report(200);
+    if (!turn->context->source->ready(turn->context->argument, &turn->answer->body))
+        turn->answer->status = 503;
+    return ADMIN_ANSWERED;
+}
+
+static enum admin_outcome metrics(struct turn *turn) {
+    *turn->answer = make_report(200);
+    turn->answer->content_type = METRICS_CONTENT_TYPE;
+    turn->context->source->metrics(turn->context->argument, &turn->answer->body);
+    return ADMIN_ANSWERED;
+}
+
+static enum admin_outcome status(struct turn *turn) {
+    *turn->answer = make_report(200);
+    turn->context->source->status(turn->context->argument, &turn->answer->body);
+    return ADMIN_ANSWERED;
+}
+
+static enum admin_outcome refresh(struct turn *turn) {
+    size_t count = turn->context->source->refresh(turn->context->argument);
+    *turn->answer = answer_make(202);
+    buf_addf(&turn->answer->body, "{\"refreshing\":%zu}", count);
+    return ADMIN_ANSWERED;
+}
+
+/* The token comes in the header where tokens come; in a URL it would be kept in histories. */
+static enum admin_outcome explain_token(struct turn *turn) {
+    enum { METHOD, URL, COUNT };
+    struct query_value values[COUNT] = {[METHOD] = {.name = "method"}, [URL] = {.name = "url"}};
+    const struct admin_context *context = turn->context;
+    enum admin_outcome outcome = ADMIN_REFUSED;
+
+    *turn->answer = make_report(200);
+    if (query_read(turn->request->query, values, COUNT, turn->refusal) &&
+        context->source->explain(context->argument, turn->request,
+                                 values[METHOD].given ? query_span(&values[METHOD])
+                                                      : SPAN_LITERAL("GET"),
+                                 values[URL].given ? query_span(&values[URL]) : SPAN_NONE,
+                                 &turn->answer->body, turn->refusal))
+        outcome = ADMIN_ANSWERED;
+    else
+        answer_done(turn->answer);
+    query_done(values, COUNT);
+    return outcome;
+}
+
+static enum admin_outcome page(struct turn *turn) {
+    *turn->answer = page_answer();
+    return ADMIN_ANSWERED;
+}
+
 /* --- by path and method -------------------------------------------------------------------- */
 
 #define VERBS_MAX 4
 
-static const struct page {
+static const struct place {
     const char *path;
     const char *allow; /* the methods of its verbs */
     bool public;       /* told to whoever asks, web pages too */
@@ -185,7 +259,15 @@ static const struct page {
         const char *method;
         enum admin_outcome (*answer)(struct turn *turn);
     } verbs[VERBS_MAX];
-} pages[] = {
+} places[] = {
+    {"/", "GET, HEAD", false, {{"GET", page}, {"HEAD", page}}},
+    /* Told to any Host: probes and scrapers name this machine as they like, and change nothing. */
+    {"/healthz", "GET, HEAD", true, {{"GET", healthz}, {"HEAD", healthz}}},
+    {"/readyz", "GET, HEAD", true, {{"GET", readyz}, {"HEAD", readyz}}},
+    {"/metrics", "GET, HEAD", true, {{"GET", metrics}, {"HEAD", metrics}}},
+    {"/api/status", "GET, HEAD", false, {{"GET", status}, {"HEAD", status}}},
+    {"/api/explain", "GET", false, {{"GET", explain_token}}},
+    {"/api/refresh", "POST", false, {{"POST", refresh}}},
     {"/.well-known/jwks.json", "GET, HEAD", true, {{"GET", jwks}, {"HEAD", jwks}}},
     {"/api/deny",
      "GET, HEAD, POST, DELETE",
@@ -193,15 +275,15 @@ static const struct page {
      {{"GET", list_denied}, {"HEAD", list_denied}, {"POST", deny}, {"DELETE", lift}}},
 };
 
-static const struct page *find_page(struct span path) {
-    for (size_t i = 0; i < ARRAY_LEN(pages); i++)
-        if (span_equal_text(path, pages[i].path)) return &pages[i];
+static const struct place *find_place(struct span path) {
+    for (size_t i = 0; i < ARRAY_LEN(places); i++)
+        if (span_equal_text(path, places[i].path)) return &places[i];
     return NULL;
 }
 
-static const struct verb *find_verb(const struct page *page, struct span method) {
-    for (size_t i = 0; i < VERBS_MAX && page->verbs[i].method; i++)
-        if (span_equal_text(method, page->verbs[i].method)) return &page->verbs[i];
+static const struct verb *find_verb(const struct place *place, struct span method) {
+    for (size_t i = 0; i < VERBS_MAX && place->verbs[i].method; i++)
+        if (span_equal_text(method, place->verbs[i].method)) return &place->verbs[i];
     return NULL;
 }
 
@@ -216,16 +298,16 @@ enum admin_outcome admin_answer(const struct admin_context *context,
     struct turn turn = {context, request, ret_answer, ret_errand, refusal};
 
     *ret_allow = NULL;
-    const struct page *page = find_page(request->path);
-    if (!page) {
+    const struct place *place = find_place(request->path);
+    if (!place) {
         refuse(refusal, REASON_NO_ROUTE, "there is nothing at this path");
         return ADMIN_REFUSED;
     }
-    if (!page->public && !admin_guard_passes(request, !is_safe(request->method), refusal))
+    if (!place->public && !admin_guard_passes(request, !is_safe(request->method), refusal))
         return ADMIN_REFUSED;
-    const struct verb *verb = find_verb(page, request->method);
+    const struct verb *verb = find_verb(place, request->method);
     if (verb) return verb->answer(&turn);
-    *ret_allow = page->allow;
+    *ret_allow = place->allow;
     refuse(refusal, REASON_METHOD_NOT_ALLOWED, "this path does not take that method");
     return ADMIN_REFUSED;
 }

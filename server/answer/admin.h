@@ -23,11 +23,28 @@ struct admin_request {
     struct fields fields;
 };
 
+/* What only the running daemon can tell. Each function writes JSON, but metrics; buf_ok() tells
+ * whether there was room for all of it. */
+struct admin_source {
+    /* True where some issuer's keys are usable. */
+    bool (*ready)(void *argument, struct buf *out);
+    void (*metrics)(void *argument, struct buf *out);
+    void (*status)(void *argument, struct buf *out);
+    /* Begin to refresh all issuers' keys; how many there are. */
+    size_t (*refresh)(void *argument);
+    /* Why the token in the request's Authorization header is let through or refused, for that
+     * method and URL (absent: the token alone). False with the refusal set for a bad URL. */
+    bool (*explain)(void *argument, const struct admin_request *request, struct span method,
+                    struct span url, struct buf *out, struct refusal *refusal);
+};
+
 /* What the answers tell of. */
 struct admin_context {
     struct span jwks;               /* of the assertions' key; absent where there is none */
     bool has_deny_list;             /* one is configured */
     const struct deny_list *denied; /* the one in force */
+    const struct admin_source *source;
+    void *argument; /* of source's functions */
 };
 
 /*

@@ -2,6 +2,7 @@
 
 struct answer answer_make(unsigned status) {
     return (struct answer){.status = status,
+                           .content_type = "application/json",
                            .body = buf_make(ANSWER_BODY_MAX),
                            .challenge = buf_make(ANSWER_HEADER_MAX),
                            .allow = buf_make(ANSWER_HEADER_MAX),

@@ -14,7 +14,8 @@
 
 struct answer {
     unsigned status;
-    struct buf body;        /* JSON */
+    const char *content_type; /* of the body; static */
+    struct buf body;
     struct buf challenge;   /* WWW-Authenticate; empty = none */
     struct buf allow;       /* Allow; empty = none */
     struct buf headers;     /* further header lines, each with its CRLF */
@@ -23,7 +24,7 @@ struct answer {
     bool close;             /* close the connection behind it */
 };
 
-/* An empty answer; everything in it is freed by answer_done(). */
+/* An empty answer of application/json; everything in it is freed by answer_done(). */
 struct answer answer_make(unsigned status);
 void answer_done(struct answer *answer);
 

@@ -31,7 +31,7 @@ static bool add_headers(struct MHD_Response *response, const struct answer *answ
     snprintf(seconds, sizeof seconds, "%u", answer->retry_after_s);
 
     /* Who is calling and why not are nobody's to keep: no answer may enter a shared cache. */
-    return add(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json") &&
+    return add(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer->content_type) &&
            add(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") &&
            (answer->challenge.len == 0 ||
             add(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, answer->challenge.data)) &&

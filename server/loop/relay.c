@@ -306,6 +306,7 @@ void relay_end(struct conn *conn, enum MHD_RequestTerminationCode code) {
     struct relay *relay = conn->request.relay;
     if (!relay) return;
 
+    tally_relay(relay);
     if (conn->worker->view->setup->config->log.access) log_relay(relay, code);
     if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK) relay_mark_broken(relay);
     timers_clear(&relay_reactor(relay)->timers, &relay->patience);

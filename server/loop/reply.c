@@ -44,9 +44,10 @@ static bool is_draining(const struct conn *conn) {
 
 static enum MHD_Result queue(struct conn *conn, unsigned status, struct MHD_Response *response) {
     enum MHD_Result result = response ? MHD_queue_response(conn->mhd, status, response) : MHD_NO;
-    /* A request that went to an upstream is logged when it is over. */
-    if (conn->worker->view->setup->config->log.access && !conn->request.relay)
-        log_access(conn, status);
+    /* A request that went to an upstream is counted and logged when it is over. */
+    if (conn->request.relay) return result;
+    tally_reply(conn, status);
+    if (conn->worker->view->setup->config->log.access) log_access(conn, status);
     return result;
 }
 

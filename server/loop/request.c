@@ -6,6 +6,7 @@
 #include "server/answer/cors.h"
 #include "server/answer/endpoint.h"
 #include "server/answer/forward_auth.h"
+#include "server/loop/observe.h"
 #include "server/loop/relay.h"
 #include "server/loop/relay_request.h"
 #include "server/loop/reply.h"
@@ -143,8 +144,10 @@ static enum MHD_Result answer_decision(struct conn *conn, const struct decision 
 }
 
 /* The rule is only tried out: what it would have refused is told. */
-static void report(const struct conn *conn) {
+static void report(struct conn *conn) {
     const struct request *request = &conn->request;
+
+    tally_would_refuse(conn);
     LOG(LOG_NOTICE, "would be refused", LOG_TEXT("client", conn->client),
         LOG_SPAN("method", request->method), LOG_SPAN("path", reply_path(request)),
         LOG_SPAN("user", principal_user(request->principal)),
@@ -166,12 +169,16 @@ static const struct view *pin_newest(struct worker *worker, struct request *requ
 static enum MHD_Result decide(struct conn *conn, const struct route_match *match,
                               enum authenticated authenticated, const struct evidence *evidence) {
     struct request *request = &conn->request;
-    if (authenticated != AUTH_PRINCIPAL && authenticated != AUTH_ABSENT)
-        return reply_refuse(conn, NULL);
+    bool settled = authenticated == AUTH_PRINCIPAL || authenticated == AUTH_ABSENT;
+    struct decision decision = {.allowed = false};
+
+    if (settled && !request->wrong_method)
+        decision = authorize(match, request->principal, evidence, &request->refusal);
+    tally_decision(conn, request->judged_ns);
+    if (!settled) return reply_refuse(conn, NULL);
     /* Which methods there are is told to those who may know that there is something. */
     if (request->wrong_method && request->principal) return refuse_method(conn, match->route);
     if (request->wrong_method) return reply_refuse(conn, NULL);
-    struct decision decision = authorize(match, request->principal, evidence, &request->refusal);
     if (decision.reported) report(conn);
     return answer_decision(conn, &decision);
 }
@@ -318,6 +325,7 @@ static enum MHD_Result judge(struct worker *worker, struct conn *conn, struct sp
     enum MHD_Result result;
 
     for (;;) {
+        request->judged_ns = clock_monotonic_ns();
         const struct view *view = pin_newest(worker, request);
         const struct config *config = view->setup->config;
         request->method = method;
@@ -357,7 +365,9 @@ static enum MHD_Result answer_admin(struct worker *worker, struct conn *conn) {
     const struct assertion_key *key = view->setup->assertion_key;
     struct admin_context context = {.jwks = key ? assertion_jwks(key) : SPAN_NONE,
                                     .has_deny_list = *view->setup->config->deny_list,
-                                    .denied = view->denied};
+                                    .denied = view->denied,
+                                    .source = &observe_source,
+                                    .argument = conn};
     struct admin_request asked = {.method = request->method,
                                   .host = request->head.host,
                                   .unix_socket = conn->address.ss_family == AF_UNIX,

@@ -56,10 +56,14 @@ static int fill_trusted(struct setup *setup, struct err_text *err) {
     return 0;
 }
 
-static int fill_policy(struct setup *setup, struct err_text *err) {
+static int fill_policy(struct setup *setup, struct metrics_registry *registry,
+                       struct err_text *err) {
     setup->routes = routes_new(setup->config);
     setup->resources = resources_new(setup->config);
-    return setup->routes && setup->resources ? 0 : err_set(err, ERR_MEMORY, "out of memory");
+    setup->labels = metrics_labels_new(registry, setup->config);
+    return setup->routes && setup->resources && setup->labels
+               ? 0
+               : err_set(err, ERR_MEMORY, "out of memory");
 }
 
 static int fill_proxy(struct setup *setup, const struct setup *previous, struct err_text *err) {
@@ -77,8 +81,8 @@ static int fill_proxy(struct setup *setup, const struct setup *previous, struct 
                              &setup->assertion_key, err);
 }
 
-int setup_new(struct config *config, const struct setup *previous, struct setup **ret,
-              struct err_text *err) {
+int setup_new(struct config *config, struct metrics_registry *registry,
+              const struct setup *previous, struct setup **ret, struct err_text *err) {
     CLEANUP(setup_unrefp) struct setup *setup = calloc(1, sizeof *setup);
     if (!setup) return err_set(err, ERR_MEMORY, "out of memory");
 
@@ -95,7 +99,7 @@ int setup_new(struct config *config, const struct setup *previous, struct setup 
     int r = 0;
     if (admin)
         r = fill_admin(config->admin_address, previous, &setup->listen[config->listen_count], err);
-    if (r == 0) r = fill_policy(setup, err);
+    if (r == 0) r = fill_policy(setup, registry, err);
     if (r == 0) r = fill_proxy(setup, previous, err);
     if (r < 0) return r;
     *ret = TAKE_PTR(setup);
@@ -120,6 +124,7 @@ void setup_unref(struct setup *setup) {
         tls_unref(setup->listen[i].tls);
     }
     free(setup->listen);
+    metrics_labels_free(setup->labels);
     routes_free(setup->routes);
     resources_free(setup->resources);
     upstreams_unref(setup->upstreams);

@@ -9,6 +9,7 @@
 #include "server/config/config.h"
 #include "server/loop/listener.h"
 #include "server/loop/tls.h"
+#include "server/metrics/registry.h"
 #include "server/policy/resource.h"
 #include "server/policy/route.h"
 #include "server/proxy/assertion.h"
@@ -26,8 +27,9 @@ struct setup {
     size_t listen_count;
     struct routes *routes;
     struct resources *resources;
-    unsigned workers;            /* that really run */
-    struct upstreams *upstreams; /* in the order of config->upstreams */
+    struct metrics_labels *labels; /* what its routes and upstreams are counted under */
+    unsigned workers;              /* that really run */
+    struct upstreams *upstreams;   /* in the order of config->upstreams */
     struct forward_rules *rules;
     struct cidr *trusted; /* one for each of config->trusted_proxies */
     size_t trusted_count;
@@ -35,12 +37,13 @@ struct setup {
 };
 
 /*
- * Open and load what config names. Listeners that previous (may be NULL) has for the same address
- * are kept, so that no connection waiting in them is lost. Main thread. Returns 0 with one
- * reference in *ret, or an error with the reason and nothing changed.
+ * Open and load what config names; its labels are those of registry, which outlives it. Listeners
+ * that previous (may be NULL) has for the same address are kept, so that no connection waiting in
+ * them is lost. Main thread. Returns 0 with one reference in *ret, or an error with the reason and
+ * nothing changed.
  */
-int setup_new(struct config *config, const struct setup *previous, struct setup **ret,
-              struct err_text *err) MUST_CHECK;
+int setup_new(struct config *config, struct metrics_registry *registry,
+              const struct setup *previous, struct setup **ret, struct err_text *err) MUST_CHECK;
 
 /* Is that peer one of trusted_proxies? */
 bool setup_trusts(const struct setup *setup, const struct sockaddr *address);

@@ -11,6 +11,7 @@
 #include "server/loop/census.h"
 #include "server/loop/errands.h"
 #include "server/loop/setup.h"
+#include "server/loop/tally.h"
 
 struct shared {
     struct snapshot setup;  /* of struct setup; written by the main thread */
@@ -18,6 +19,7 @@ struct shared {
     struct keystore *keystore;
     struct errands *errands; /* what the main thread does for requests */
     struct census *census;
+    struct tallies *tallies;
     atomic_bool draining; /* take no new connections, let the old ones end */
     atomic_bool stopping; /* end now */
 };

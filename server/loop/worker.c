@@ -219,6 +219,7 @@ static void add_connection(struct worker *worker, struct watch *watch, int fd,
         refuse_connection(worker, answer, fd);
         return;
     }
+    if (!watch->admin) tally_connection(worker);
     worker->arrival.watch = watch;
     worker->arrival.address = address;
     worker->arrival.counted_by_address = counted;
@@ -391,6 +392,9 @@ static int64_t wait_time(struct worker *worker) {
     return wait;
 }
 
+/* How often the token cache's counters are handed on. */
+#define TALLY_MS 200
+
 /* --- the loop ------------------------------------------------------------------------------ */
 
 static bool is_finished(const struct worker *worker) {
@@ -405,6 +409,10 @@ static void turn(struct worker *worker) {
     if (worker->idle_turns && worker->idle_turns % IDLE_TURNS == 0) relay_cut_stuck(worker);
     atomic_store_explicit(&worker->heartbeat_ms, worker->reactor.now_ms, memory_order_relaxed);
     take_news(worker);
+    if (worker->reactor.now_ms - worker->tallied_ms >= TALLY_MS) {
+        worker->tallied_ms = worker->reactor.now_ms;
+        tally_cache(worker);
+    }
     if (atomic_load(&worker->shared->draining)) drain(worker);
     if (worker->accept_again_ms && worker->reactor.now_ms >= worker->accept_again_ms)
         start_accepting(worker);

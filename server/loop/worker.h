@@ -66,6 +66,7 @@ struct worker {
     struct field_list fields; /* of the request at hand */
     unsigned idle_turns;      /* in a row: see relay_cut_stuck() */
     uint64_t connections;
+    int64_t tallied_ms;         /* monotonic: when tally_cache() was called last */
     struct throttle tells_full; /* log lines that strangers could call forth without end */
     struct throttle tells_pause;
     _Atomic int64_t heartbeat_ms;

@@ -40,7 +40,10 @@ static struct config *make_config(const char *keys) {
 static struct setup *make_setup(struct config *config, const struct setup *previous) {
     struct setup *setup = NULL;
     struct err_text why = {""};
-    int r = setup_new(config, previous, &setup, &why);
+    /* Outlives every setup. */
+    static struct metrics_registry *registry;
+    if (!registry) registry = metrics_registry_new(1);
+    int r = setup_new(config, registry, previous, &setup, &why);
     ck_assert_msg(r == 0, "%s", why.text);
     return setup;
 }
