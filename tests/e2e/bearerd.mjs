@@ -62,14 +62,28 @@ log: {format: json, level: info, access: false}
 `;
 }
 
+// What every configuration made of settings has in common. JSON is YAML.
+function configurationOf(settings, { port, state }) {
+  return JSON.stringify({
+    listen: [{ address: `127.0.0.1:${port}` }],
+    workers: 2,
+    state_directory: state,
+    log: { format: 'json', level: 'info', access: true },
+    ...settings,
+  }, null, 2);
+}
+
 export class Bearerd {
   // folder: of an earlier one stopped with {keep: true}, whose state is to be found.
+  // settings: makes the configuration of the URL at which the daemon will be, as an object.
   static async start(options) {
     const daemon = new Bearerd();
     daemon.folder = options.folder ?? await mkdtemp(join(tmpdir(), 'bearerd-e2e-'));
     daemon.port = await freePort();
     const file = join(daemon.folder, 'bearerd.yaml');
-    await writeFile(file, configuration({ ...options, port: daemon.port, state: daemon.folder }));
+    const place = { port: daemon.port, state: daemon.folder };
+    await writeFile(file, options.settings ? configurationOf(options.settings(daemon.url), place)
+      : configuration({ ...options, ...place }));
     await daemon.#run(['-c', file], {});
     return daemon;
   }
@@ -85,6 +99,16 @@ export class Bearerd {
       BEARERD_LISTEN: `127.0.0.1:${daemon.port}`,
     });
     return daemon;
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  // The events that were logged, oldest first.
+  get log() {
+    return this.errors.split('\n').filter((line) => line.startsWith('{') && line.endsWith('}'))
+      .map((line) => JSON.parse(line));
   }
 
   async #run(options, environment) {
@@ -118,8 +142,8 @@ export class Bearerd {
   }
 
   // One request on a connection of its own: {status, headers, body}.
-  get(path, token, method = 'GET') {
-    const headers = token ? { authorization: `Bearer ${token}` } : {};
+  get(path, token, method = 'GET', others = {}) {
+    const headers = { ...(token && { authorization: `Bearer ${token}` }), ...others };
     return new Promise((done, failed) => {
       const sent = request({ host: '127.0.0.1', port: this.port, path, method, headers, agent: false,
         timeout: 10_000 }, (response) => {
