@@ -19,6 +19,7 @@ struct admin_request {
     struct span query; /* absent: none */
     struct span host;  /* the Host header; absent: none */
     bool unix_socket;  /* that is where it came in */
+    bool authorized; /* its token was judged by admin.require: no page can make up such a request */
     bool has_body;
     struct fields fields;
 };

@@ -232,7 +232,8 @@ struct config {
     char *state_directory; /* "" = keep no disk copy */
     char *deny_list;       /* file; "" = none */
     char *realm;
-    char *admin_address; /* "" = no admin listener */
+    char *admin_address;                      /* "" = no admin listener */
+    struct config_requirement *admin_require; /* NULL: whoever reaches it may use it */
     struct config_limits limits;
     struct strings trusted_proxies; /* as cidr_parse() reads them */
     uint64_t token_cache_entries;   /* in all workers together; 0 = no cache */

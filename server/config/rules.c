@@ -201,7 +201,15 @@ static void rule_admin(struct problems *problems, const struct record *root) {
 
     record_inner(root, "admin", record_given(root, "admin"), &admin);
     const struct node *address = record_sound(&admin, "address");
-    if (!address || any_port(address->text)) return;
+    if (!address) return;
+    /* Health, metrics and status tell too much for a listener that everybody reaches. */
+    if (!value_is_local(address->text) && !record_given(&admin, "require"))
+        PROBLEM_AT(problems, address, "address",
+                   "\"%.*s\" is no loopback address: health, metrics and status are never on a "
+                   "public listener; write a loopback address such as 127.0.0.1:8081, unix:/PATH "
+                   "or systemd:NAME",
+                   SPAN_PRINTF(address->text));
+    if (any_port(address->text)) return;
     const struct node *entry = record_entries(problems, root, "listen", &tree);
     for (; entry; entry = entry->next) {
         const struct node *other = tree_find(entry, "address");

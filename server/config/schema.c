@@ -74,16 +74,6 @@ static const struct option listen_options[] = {
 static const struct section listen = {SECTION(listen_options, struct config_listen),
                                       .unlike = rules_unlike_listen, .likeness = rules_like_listen};
 
-static const struct option admin_options[] = {
-    {.key = "address",
-     .kind = &kind_admin,
-     FIELD(struct config, admin_address),
-     .fallback = "",
-     .help = "A loopback IP:PORT, unix:/PATH or systemd:NAME, never a public address.\n"
-             "Empty: no admin listener."},
-};
-static const struct section admin = {SECTION(admin_options, struct config)};
-
 static const struct option limits_options[] = {
     {OPTION(struct config_limits, header, size), .min = "1KiB", .max = "1MiB", .fallback = "32KiB",
      .help = "Request line and headers together; a larger request is refused."},
@@ -375,6 +365,23 @@ static const struct option requirement_options[] = {
      .help = "This must not be met."},
 };
 static const struct section requirement = {SECTION(requirement_options, struct config_requirement)};
+
+static const struct option admin_options[] = {
+    {.key = "address",
+     .kind = &kind_admin,
+     FIELD(struct config, admin_address),
+     .fallback = "",
+     .help = "A loopback IP:PORT, unix:/PATH or systemd:NAME; an address that others reach only\n"
+             "with require. Empty: no admin listener."},
+    {.key = "require",
+     .section = &requirement,
+     .pointer = true,
+     FIELD(struct config, admin_require),
+     .sample = "{scopes: [\"bearerd:admin\"]}",
+     .help = "What a token must have, written as in routes; then every request needs one, but\n"
+             "for /healthz. Left out: whoever reaches the listener may use it."},
+};
+static const struct section admin = {SECTION(admin_options, struct config)};
 
 static const struct option cors_options[] = {
     {OPTION(struct config_cors, preflight, choice), .choices = preflights, .fallback = "judge",

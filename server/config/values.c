@@ -230,16 +230,9 @@ static bool is_loopback(struct span host) {
     return !span_equal_nocase(host, SPAN_LITERAL("localhost")) && url_is_loopback(&url);
 }
 
-/* Health, metrics and status tell too much for a listener that everybody reaches. */
-TEXT_KIND(admin) {
-    uint64_t unused;
-    int r = address(option, text, &unused, why);
-    if (r < 0 || span_starts_with(text, local) || span_starts_with(text, passed)) return r;
-    if (!is_loopback(span_until(text, last_colon(text))))
-        return err_set(why, ERR_SYNTAX,
-                       "is no loopback address: health, metrics and status are never on a public "
-                       "listener");
-    return 0;
+bool value_is_local(struct span address) {
+    if (span_starts_with(address, local) || span_starts_with(address, passed)) return true;
+    return is_loopback(span_until(address, last_colon(address)));
 }
 
 TEXT_KIND(proxies) {
@@ -430,7 +423,7 @@ const struct kind kind_method = {"a method such as GET", false, method};
 const struct kind kind_scope = {"a scope such as orders:read (RFC 6749 section 3.3)", false, scope};
 const struct kind kind_algorithm = {"one of: " ALGORITHM_NAMES, true, algorithm};
 const struct kind kind_admin = {
-    "a loopback address such as 127.0.0.1:8081, unix:/PATH or systemd:NAME", false, admin};
+    "a loopback address such as 127.0.0.1:8081, unix:/PATH or systemd:NAME", false, address};
 const struct kind kind_proxies = {"an IP address or a block such as 10.0.0.0/8", false, proxies};
 const struct kind kind_label = {"a name of letters, digits and any of -_.", false, label};
 const struct kind kind_target = {

@@ -46,6 +46,10 @@ extern const struct kind kind_text, kind_name, kind_choice, kind_duration, kind_
 int value_parse(const struct option *option, struct span text, uint64_t *ret,
                 struct err_text *why) MUST_CHECK;
 
+/* Is that address, which kind_address takes, one that only this machine reaches? systemd:NAME
+ * counts as one: what it stands for is known only when it is opened. */
+bool value_is_local(struct span address);
+
 /*
  * What the value of an identity header names: "user", "subject", "issuer", "scopes", "roles", or
  * "claim:NAME", which sets *ret_claim to NAME, within text. ERR_SYNTAX for anything else.

@@ -316,6 +316,15 @@ static bool find_route(struct conn *conn, struct route_match *ret, enum MHD_Resu
     return true;
 }
 
+static struct evidence evidence_of(const struct request *request) {
+    return (struct evidence){.now = clock_wall(),
+                             .now_ms = clock_monotonic_ms(),
+                             .authorization = request->head.authorization,
+                             .authorization_count = request->head.authorization_count,
+                             .denied = request->view->denied,
+                             .denied_generation = request->view->denied_generation};
+}
+
 /* Judge a request whose head is sound. May end with the request waiting for keys. */
 static enum MHD_Result judge(struct worker *worker, struct conn *conn, struct span method) {
     struct request *request = &conn->request;
@@ -337,12 +346,7 @@ static enum MHD_Result judge(struct worker *worker, struct conn *conn, struct sp
                           refusal))
             return reply_refuse(conn, NULL);
         if (!find_route(conn, &match, &result)) return result;
-        struct evidence evidence = {.now = clock_wall(),
-                                    .now_ms = clock_monotonic_ms(),
-                                    .authorization = request->head.authorization,
-                                    .authorization_count = request->head.authorization_count,
-                                    .denied = view->denied,
-                                    .denied_generation = view->denied_generation};
+        struct evidence evidence = evidence_of(request);
         enum authenticated authenticated =
             authenticate(&evidence, view->ring, worker->tokens, config->limits.token,
                          &request->principal, &entry, refusal);
@@ -357,7 +361,30 @@ static enum MHD_Result judge(struct worker *worker, struct conn *conn, struct sp
     }
 }
 
-/* The admin listener knows no routes and no tokens: it is for this machine alone. */
+/* What probes ask, which carry no token. */
+static bool is_health(struct span path) {
+    return span_equal_text(path, "/healthz");
+}
+
+/* By admin.require, where it is set. Nobody waits for keys here: who looks after the daemon sees at
+ * once that there are none. */
+static bool may_administer(struct worker *worker, struct conn *conn, bool *ret_authorized) {
+    struct request *request = &conn->request;
+    const struct setup *setup = request->view->setup;
+    struct route_match match = {.route = &setup->admin_route};
+    struct evidence evidence = evidence_of(request);
+    const struct keyring_entry *entry;
+
+    *ret_authorized = setup->admin_route.require != NULL;
+    if (!*ret_authorized || is_health(request->target.path)) return true;
+    if (authenticate(&evidence, request->view->ring, worker->tokens, setup->config->limits.token,
+                     &request->principal, &entry, &request->refusal) != AUTH_PRINCIPAL)
+        return false;
+    struct decision decision = authorize(&match, request->principal, &evidence, &request->refusal);
+    return decision.allowed;
+}
+
+/* The admin listener knows no routes. */
 static enum MHD_Result answer_admin(struct worker *worker, struct conn *conn) {
     struct request *request = &conn->request;
     struct refusal *refusal = &request->refusal;
@@ -378,6 +405,7 @@ static enum MHD_Result answer_admin(struct worker *worker, struct conn *conn) {
 
     if (!target_parse(buf_span(&request->raw_target), &request->path, &request->target, refusal))
         return reply_refuse(conn, NULL);
+    if (!may_administer(worker, conn, &asked.authorized)) return reply_refuse(conn, NULL);
     asked.path = request->target.path;
     asked.query = request->target.query;
     if (!relay_collect(conn, &asked.fields)) {

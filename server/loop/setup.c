@@ -25,14 +25,17 @@ static int fill_listen(const struct config_listen *wanted, const struct setup *p
     return tls_load(wanted->tls_certificate, wanted->tls_private_key, &ret->tls, err);
 }
 
-static int fill_admin(const char *address, const struct setup *previous, struct setup_listen *ret,
-                      struct err_text *err) {
+static int fill_admin(const struct config *config, const struct setup *previous,
+                      struct setup_listen *ret, struct err_text *err) {
+    const char *address = config->admin_address;
     int r = find_or_open(address, previous, &ret->listener, err);
     if (r < 0) return r;
     ret->admin = true;
     /* What systemd hands over is seen only now. */
-    if (listener_is_local(ret->listener)) return 0;
-    return err_set(err, ERR_SYSTEM, "admin.address %s is open to other hosts; listen on loopback",
+    if (config->admin_require || listener_is_local(ret->listener)) return 0;
+    return err_set(err, ERR_SYSTEM,
+                   "admin.address %s is open to other hosts; listen on loopback, or set "
+                   "admin.require",
                    address);
 }
 
@@ -60,6 +63,12 @@ static int fill_policy(struct setup *setup, struct metrics_registry *registry,
                        struct err_text *err) {
     setup->routes = routes_new(setup->config);
     setup->resources = resources_new(setup->config);
+    setup->admin_route.config = &setup->admin_config;
+    if (setup->config->admin_require) {
+        setup->admin_route.require =
+            requirement_new(setup->config, setup->config->admin_require, "/");
+        if (!setup->admin_route.require) return err_set(err, ERR_MEMORY, "out of memory");
+    }
     setup->labels = metrics_labels_new(registry, setup->config);
     return setup->routes && setup->resources && setup->labels
                ? 0
@@ -97,8 +106,7 @@ int setup_new(struct config *config, struct metrics_registry *registry,
         if (r < 0) return r;
     }
     int r = 0;
-    if (admin)
-        r = fill_admin(config->admin_address, previous, &setup->listen[config->listen_count], err);
+    if (admin) r = fill_admin(config, previous, &setup->listen[config->listen_count], err);
     if (r == 0) r = fill_policy(setup, registry, err);
     if (r == 0) r = fill_proxy(setup, previous, err);
     if (r < 0) return r;
@@ -125,6 +133,7 @@ void setup_unref(struct setup *setup) {
     }
     free(setup->listen);
     metrics_labels_free(setup->labels);
+    requirement_unref(setup->admin_route.require);
     routes_free(setup->routes);
     resources_free(setup->resources);
     upstreams_unref(setup->upstreams);

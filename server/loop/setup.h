@@ -27,6 +27,10 @@ struct setup {
     size_t listen_count;
     struct routes *routes;
     struct resources *resources;
+    /* What requests to the admin listener are judged by, as if they were all of one route; its
+     * require is NULL where anybody who reaches it may use it. */
+    struct config_route admin_config;
+    struct route admin_route;
     struct metrics_labels *labels; /* what its routes and upstreams are counted under */
     unsigned workers;              /* that really run */
     struct upstreams *upstreams;   /* in the order of config->upstreams */

@@ -126,11 +126,12 @@ static void clear(struct requirement *requirement) {
     free(requirement->not );
 }
 
-struct requirement *requirement_new(const struct config *config, const struct config_route *route) {
+struct requirement *requirement_new(const struct config *config,
+                                    const struct config_requirement *own, const char *path) {
     CLEANUP(requirement_unrefp) struct requirement *requirement = calloc(1, sizeof *requirement);
     if (!requirement) return NULL;
     requirement->refs = 1;
-    if (!fill(requirement, config, &route->require, span_of(route->path))) return NULL;
+    if (!fill(requirement, config, own, span_of(path))) return NULL;
     return TAKE_PTR(requirement);
 }
 

@@ -12,8 +12,10 @@
 
 struct requirement;
 
-/* The requirement of a route of config, which must outlive it. NULL without memory. */
-struct requirement *requirement_new(const struct config *config, const struct config_route *route);
+/* A requirement of config, which must outlive it, for a route of that path: its captures are those
+ * that values may name. NULL without memory. */
+struct requirement *requirement_new(const struct config *config,
+                                    const struct config_requirement *own, const char *path);
 
 /* Main thread: take one more reference; drop one, the last frees (NULL is fine). */
 struct requirement *requirement_ref(struct requirement *requirement);

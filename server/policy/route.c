@@ -169,7 +169,7 @@ struct routes *routes_new(const struct config *config) {
 
     for (size_t i = 0; i < config->route_count; i++) {
         struct route route = {.config = &config->routes[i]};
-        route.require = requirement_new(config, route.config);
+        route.require = requirement_new(config, &route.config->require, route.config->path);
         if (!route.require) return NULL;
         size_t first = routes->count;
         add_everywhere(routes, &route);

@@ -30,7 +30,8 @@ static struct meeting meeting_make(const char *require, const char *claims, size
                      "routes: [{path: \"/t/{one}/{two}\", respond: verdict, require: %s}]\n",
                      require);
     meeting.config = parse_good(span_of(yaml));
-    meeting.requirement = requirement_new(meeting.config, &meeting.config->routes[0]);
+    meeting.requirement =
+        requirement_new(meeting.config, &meeting.config->routes[0].require, "/t/{one}/{two}");
     ck_assert_ptr_nonnull(meeting.requirement);
     json_t *object = json_loadb(claims, claims_len, JSON_ALLOW_NUL, NULL);
     ck_assert_msg(object != NULL, "no JSON: %.300s", claims);
