@@ -143,7 +143,7 @@ conf/bearerd.yaml: server/config/schema.c $(PROGRAM)
 bench bench-quick:
 	@tests/support/install $(BUILD_PACKAGES) $(BENCH_PACKAGES)
 	@$(MAKE) --no-print-directory -j$$(nproc) all
-	@BUILD=$(BUILD) tests/bench/run $(if $(filter bench-quick,$@),--rounds 3 --seconds 2 --warm-up 1)
+	@BUILD=$(BUILD) tests/bench/run $(if $(filter bench-quick,$@),--rounds 3 --seconds 1 --warm-up 1)
 
 # --- packages --------------------------------------------------------------------------------
 

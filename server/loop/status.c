@@ -96,8 +96,10 @@ static void open_entry(struct buf *out) {
     buf_add_text(out, first ? "{" : ",{");
 }
 
-/* Where the bucket ends in which that part of all lies, in ns; 0 for an empty distribution. What
- * lies behind the last bound counts as there. */
+#define UNKNOWN UINT64_MAX
+
+/* Where the bucket ends in which that part of all lies, in ns; UNKNOWN for an empty distribution
+ * and behind the last bound. */
 static uint64_t percentile(const struct metrics_distribution *distribution,
                            const struct metrics_bounds *bounds, unsigned percent) {
     uint64_t total = 0, seen = 0;
@@ -106,7 +108,19 @@ static uint64_t percentile(const struct metrics_distribution *distribution,
         seen += distribution->buckets[i];
         if (seen * 100 >= total * percent) return bounds->ns[i];
     }
-    return total ? bounds->ns[bounds->count - 1] : 0;
+    return UNKNOWN;
+}
+
+static void add_percentile(struct buf *out, const char *name,
+                           const struct metrics_distribution *distribution,
+                           const struct metrics_bounds *bounds, unsigned percent, uint64_t unit) {
+    uint64_t ns = percentile(distribution, bounds, percent);
+    if (ns != UNKNOWN) {
+        add_number(out, name, ns / unit);
+        return;
+    }
+    add_name(out, name);
+    buf_add_text(out, "null");
 }
 
 /* --- sections ------------------------------------------------------------------------------ */
@@ -227,8 +241,9 @@ static void add_upstream_counts(struct buf *out, const struct metrics_totals *to
                    own->requests[i]);
     buf_add_char(out, '}');
     if (!own) return;
-    add_number(out, "p50_ms", percentile(&own->durations, &metrics_upstream_bounds, 50) / 1000000);
-    add_number(out, "p99_ms", percentile(&own->durations, &metrics_upstream_bounds, 99) / 1000000);
+    add_percentile(out, "p50_ms", &own->durations, &metrics_upstream_bounds, 50, 1000000);
+    add_percentile(out, "p90_ms", &own->durations, &metrics_upstream_bounds, 90, 1000000);
+    add_percentile(out, "p99_ms", &own->durations, &metrics_upstream_bounds, 99, 1000000);
 }
 
 static void add_upstreams(struct buf *out, const struct upstreams *upstreams,
@@ -345,9 +360,9 @@ static void add_requests(struct buf *out, const struct metrics_totals *totals) {
     buf_add_char(out, '}');
     open(out, "decision_us", '{');
     add_number(out, "count", decisions);
-    add_number(out, "p50", percentile(&totals->decisions, &metrics_decision_bounds, 50) / 1000);
-    add_number(out, "p90", percentile(&totals->decisions, &metrics_decision_bounds, 90) / 1000);
-    add_number(out, "p99", percentile(&totals->decisions, &metrics_decision_bounds, 99) / 1000);
+    add_percentile(out, "p50", &totals->decisions, &metrics_decision_bounds, 50, 1000);
+    add_percentile(out, "p90", &totals->decisions, &metrics_decision_bounds, 90, 1000);
+    add_percentile(out, "p99", &totals->decisions, &metrics_decision_bounds, 99, 1000);
     buf_add_char(out, '}');
     open(out, "token_cache", '{');
     add_number(out, "entries", totals->cache.entries);

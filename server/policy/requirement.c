@@ -592,16 +592,17 @@ static const struct {
 /* The first fault counts; with a trace the others are looked for, too. */
 static bool check_own(const struct requirement *requirement, const struct requirement_facts *facts,
                       struct refusal *refusal) {
-    struct refusal later;
     bool met = true;
 
     for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
-        struct refusal *told = met ? refusal : &later;
+        struct refusal told;
         if (!checks[i].given(requirement->own)) continue;
-        bool good = checks[i].met(requirement, facts, told);
-        TRACE(facts->trace, checks[i].step, good, "%s", good ? "met" : told->text);
-        if (!good && !facts->trace) return false;
-        met = met && good;
+        bool good = checks[i].met(requirement, facts, &told);
+        TRACE(facts->trace, checks[i].step, good, "%s", good ? "met" : told.text);
+        if (good) continue;
+        if (met) *refusal = told;
+        if (!facts->trace) return false;
+        met = false;
     }
     return met;
 }
@@ -631,15 +632,21 @@ static bool check_parts(const struct requirement *requirement,
     return true;
 }
 
+/* What else there is to say about a requirement that is not met, for the trace alone. */
+static void note_parts(const struct requirement *requirement,
+                       const struct requirement_facts *facts) {
+    const struct requirement *by;
+    struct refusal unused;
+    bool met = check_parts(requirement, facts, &by, &unused);
+    (void)met;
+}
+
 bool requirement_check(const struct requirement *requirement, const struct requirement_facts *facts,
                        const struct requirement **ret_by, struct refusal *refusal) {
-    const struct requirement *by;
-    struct refusal later;
-
-    bool timely = check_ages(requirement, facts, ret_by, refusal);
-    if (!timely && !facts->trace) return false;
-    bool met = check_parts(requirement, facts, timely ? ret_by : &by, timely ? refusal : &later);
-    return timely && met;
+    if (check_ages(requirement, facts, ret_by, refusal))
+        return check_parts(requirement, facts, ret_by, refusal);
+    if (facts->trace) note_parts(requirement, facts);
+    return false;
 }
 
 /* --- what would help ----------------------------------------------------------------------- */

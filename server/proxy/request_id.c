@@ -46,7 +46,7 @@ static void make(struct request_id *ret) {
 void request_id_choose(struct fields fields, struct request_id *ret) {
     struct span sent = find_only(fields);
 
-    if (!is_usable(sent)) {
+    if (!sent.ptr || !is_usable(sent)) {
         make(ret);
         return;
     }

@@ -272,14 +272,14 @@ bool claims_check(const struct jwt *jwt, const struct config_issuer *issuer, int
                             .now = now,
                             .leeway = issuer->leeway / 1000,
                             .validity = {.from = INT64_MIN}};
-    struct refusal later;
     bool hold = true;
 
     for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
-        struct refusal *told = hold ? refusal : &later;
-        if (checks[i].holds(&judged, told)) continue;
+        struct refusal told;
+        if (checks[i].holds(&judged, &told)) continue;
+        if (hold) *refusal = told;
         if (!trace) return false;
-        TRACE_BAD(trace, checks[i].step, "%s", told->text);
+        TRACE_BAD(trace, checks[i].step, "%s", told.text);
         hold = false;
     }
     if (hold) *ret_validity = judged.validity;

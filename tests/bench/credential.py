@@ -4,7 +4,8 @@ import json
 import subprocess
 import time
 
-ISSUER = "https://issuer.example"
+ISSUERS = "https://issuer.example/tenant"
+ISSUER = f"{ISSUERS}999"
 AUDIENCE = "bench"
 SCOPE = "bench:read"
 KEY_ID = "bench-1"

@@ -49,5 +49,5 @@ def measure(server, upstream, core, seconds, token, request):
         "p99_ms": counted["p99_us"] / 1000,
         "server_cpu": server_cpu / taken,
         "load_cpu": (wrk_cpu + upstream_cpu) / taken,
-        "requests_per_cpu_second": counted["requests"] / max(server_cpu, 0.01),
+        "requests_per_cpu_second": counted["requests"] / max(server_cpu, 1e-6),
     }

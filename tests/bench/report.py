@@ -19,6 +19,18 @@ def summarise(rounds):
     return {**medians, "rounds": rounds}
 
 
+# Work, the work it is compared with, and what the two are called; all of them bearerd's.
+# What it costs to be asked about a request instead of getting it:
+ASKED = (("forward_auth", "answer", "forward_auth to answer"),
+         ("forward_auth", "answer_same", "forward_auth to answer to the same request"))
+# What it costs to have much in the configuration:
+GROWN = (("routes_10000", "routes_10", "10,000 routes to 10"),
+         ("issuers_500", "issuers_1", "500 issuers to 1"),
+         ("issuers_500_uncached", "issuers_1_uncached", "500 issuers to 1, no token cached"))
+# A large configuration may cost a tenth of the throughput.
+GROWN_ENOUGH = 0.9
+
+
 def ratios(servers, own, figure):
     return {other: own[figure] / servers[other][figure]
             for other in ("nginx", "haproxy") if other in servers}
@@ -35,7 +47,8 @@ def ratio(figures, other):
 
 
 def print_table(works):
-    row = "{:<12} {:<8} {:>9} {:>8} {:>8} {:>6} {:>6} {:>9} {:>9} {:>10}"
+    widest = max(map(len, works))
+    row = f"{{:<{widest}}} " + "{:<8} {:>9} {:>8} {:>8} {:>6} {:>6} {:>9} {:>9} {:>10}"
     print(row.format("work", "server", "req/s", "p50 ms", "p99 ms", "CPU", "load", "req/CPU s",
                      "to nginx", "to HAProxy"))
     waited = False
@@ -54,21 +67,43 @@ def print_table(works):
               "other\n  processes of this machine; compare req/CPU s")
 
 
-def ratio_by_round(one, other, figure):
-    """The median of the ratios, each of one round, in which the machine was the same for both."""
-    return statistics.median(a[figure] / b[figure] for a, b in zip(one["rounds"], other["rounds"]))
-
-
-def print_forward_auth(works):
-    """What it costs to be asked about a request instead of getting it."""
-    asked = works.get("forward_auth", {}).get("bearerd")
-    for work, name in (("answer", "answer"), ("answer_same", "answer to the same request")):
-        own = works.get(work, {}).get("bearerd")
-        if not asked or not own:
+def compare(works):
+    """The ratios, each of one round, in which the machine was the same for both, and their medians."""
+    comparisons = {}
+    for work, other, _ in ASKED + GROWN:
+        pair = [works.get(name, {}).get("bearerd") for name in (work, other)]
+        if not all(pair):
             continue
-        figures = [ratio_by_round(asked, own, figure) for figure in ("requests_per_second",
-                                                                     "requests_per_cpu_second")]
-        print("bearerd, forward_auth to {}: {:.2f} req/s, {:.2f} req/CPU s".format(name, *figures))
+        comparisons[f"{work}/{other}"] = summarise([
+            {figure: one[figure] / two[figure]
+             for figure in ("requests_per_second", "requests_per_cpu_second")}
+            for one, two in zip(*(figures["rounds"] for figures in pair))])
+    return comparisons
+
+
+def print_asked(comparisons):
+    for work, other, name in ASKED:
+        found = comparisons.get(f"{work}/{other}")
+        if found:
+            print(f"bearerd, {name}: {found['requests_per_second']:.2f} req/s, "
+                  f"{found['requests_per_cpu_second']:.2f} req/CPU s")
+
+
+def print_grown(comparisons):
+    """By processor time: requests a second also tell what else the machine did meanwhile."""
+    some = False
+    for work, other, name in GROWN:
+        found = comparisons.get(f"{work}/{other}")
+        if not found:
+            continue
+        some = True
+        ratio_found = found["requests_per_cpu_second"]
+        by_round = [one["requests_per_cpu_second"] for one in found["rounds"]]
+        verdict = "within 10 %" if ratio_found >= GROWN_ENOUGH else "MORE THAN 10 % less"
+        print(f"bearerd, {name}: {ratio_found:.2f} req/CPU s, {verdict} "
+              f"(rounds: {min(by_round):.2f} to {max(by_round):.2f})")
+    if some:
+        print("  by req/CPU s and not by req/s, which other processes of this machine disturb more")
 
 
 def version(name, program):
@@ -91,7 +126,7 @@ def machine(programs):
             "versions": {name: version(name, program) for name, program in programs.items()}}
 
 
-def write_json(path, about, settings, works):
+def write_json(path, about, settings, works, comparisons):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"machine": about, "settings": settings, "works": works}, indent=2)
-                    + "\n")
+    path.write_text(json.dumps({"machine": about, "settings": settings, "works": works,
+                                "comparisons": comparisons}, indent=2) + "\n")

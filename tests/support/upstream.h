@@ -120,7 +120,12 @@ struct upstream_step {
 #define UPSTREAM_HANG                                                                              \
     { .act = UPSTREAM_ACT_HANG }
 
-/* Be a tunnel: send back whatever comes until the client ends its side; the script ends there. */
+/*
+ * Be a tunnel: send back whatever comes until the client ends its side; the script ends there. It
+ * never stops reading: what the client does not take is kept, up to UPSTREAM_ECHO_MAX bytes; more
+ * than that ends the connection.
+ */
+#define UPSTREAM_ECHO_MAX ((size_t)64 << 20)
 #define UPSTREAM_ECHO                                                                              \
     { .act = UPSTREAM_ACT_ECHO }
 

@@ -454,6 +454,29 @@ TEST(becomes_a_tunnel) {
     upstream_stop(upstream);
 }
 
+/* Far more than the system keeps for both sides: who waited for the other would wait for ever. */
+TEST(a_tunnel_takes_bytes_while_nobody_takes_those_it_sends_back) {
+    enum { SIZE = 32 * MIB };
+    struct upstream *upstream = upstream_start(UPSTREAM_PLAIN);
+    struct client *client = dial(upstream);
+    char *bytes = malloc(SIZE);
+    ck_assert_ptr_nonnull(bytes);
+    upstream_filler(0, bytes, SIZE);
+    upstream_script(upstream, NULL,
+                    UPSTREAM_STEPS(UPSTREAM_SEND("HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n"),
+                                   UPSTREAM_ECHO));
+    ask(client, "GET / HTTP/1.1\r\nHost: u\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", 101);
+    ck_assert(client_sendf(client, "HTTP/1.1 299 Echo\r\nContent-Length: %d\r\n\r\n", SIZE));
+    ck_assert(client_send(client, (struct span){bytes, SIZE}));
+    client_finish(client); /* which cuts nothing off */
+    char *echo = hear(client, 299);
+    ck_assert(upstream_is_filler(0, (struct span){echo, SIZE}));
+    ck_assert(client_closed(client, WAIT_MS));
+    client_free(client);
+    free(echo), free(bytes);
+    upstream_stop(upstream);
+}
+
 TEST(an_endless_answer_stops_where_nobody_reads) {
     struct upstream *upstream = upstream_start(UPSTREAM_PLAIN);
     struct client *client = dial(upstream);

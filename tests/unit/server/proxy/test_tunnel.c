@@ -2,12 +2,14 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <openssl/ssl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/attr.h"
 #include "server/proxy/transfer.h"
+#include "tests/support/certificate.h"
 #include "tests/unit/server/proxy/stage.h"
 
 #define HEAD "GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\n\r\n"
@@ -67,7 +69,8 @@ static void on_closed(struct tunnel *tunnel) {
     transfer_end(&scene->transfer);
 }
 
-static void switch_protocols(struct scene *scene) {
+/* As far as the connection to the target. */
+static void begin(struct scene *scene) {
     struct transfer_request request = {
         .upstream = scene->stage.upstream, .upgrade = SPAN_LITERAL("x"), .idempotent = true};
     enum transfer_failure why;
@@ -75,6 +78,10 @@ static void switch_protocols(struct scene *scene) {
     buf_add_text(&scene->transfer.out, HEAD);
     transfer_start(&scene->transfer, true);
     scene->target = stage_accept(&scene->stage, 0);
+}
+
+static void switch_protocols(struct scene *scene) {
+    begin(scene);
     stage_expect(&scene->stage, scene->target, HEAD);
     stage_say(&scene->stage, scene->target, SWITCH);
     STAGE_UNTIL(&scene->stage, scene->transfer.state == TRANSFER_TUNNEL);
@@ -397,5 +404,131 @@ TEST(a_client_that_reads_records_always_has_room_for_one) {
     STAGE_UNTIL(&scene.stage, finished);
     ck_assert_uint_eq(finished, 1);
     ck_assert_uint_eq(scene.closed, 0);
+    close_scene(&scene);
+}
+
+/* Far less at a time than has come. */
+static enum wire_result read_byte(const struct tunnel_client *client, char *to, size_t max,
+                                  size_t *ret_len) {
+    (void)max;
+    return tunnel_plain_client(client->fd).read(client, to, 1, ret_len);
+}
+
+/* It leaves the loop to others after some rounds; there is no event that would call it back. */
+TEST(a_direction_with_much_to_do_goes_on_by_itself) {
+    static const char text[] = "one byte at a time, of which there are more than rounds in a turn";
+    char got[sizeof text] = "";
+    struct scene scene = {.stops = true};
+    stage_open(&scene.stage, 1, "http");
+    connect_client(&scene);
+    switch_protocols(&scene);
+    struct tunnel_client client = tunnel_plain_client(scene.ours);
+    client.read = read_byte;
+    ck_assert_int_eq(send(scene.client, text, strlen(text), 0), strlen(text));
+    dig(&scene, &client, "", "");
+    for (int i = 0; i < 20; i++) {
+        stage_pass(1);
+        stage_turn(&scene.stage);
+    }
+    ck_assert_uint_eq(scene.tunnel->up.total, strlen(text));
+    stage_receive(&scene.stage, scene.target, got, strlen(text));
+    ck_assert_str_eq(got, text);
+    close_scene(&scene);
+}
+
+/* --- an upstream with TLS -------------------------------------------------------------------- */
+
+/* Of a socket's send buffer: a few records, so that a write often ends in the middle of one. */
+#define NARROW (32 * 1024)
+
+static void send_some_tls(SSL *ssl, struct stream *stream, size_t size) {
+    char bytes[16000];
+    size_t len = size - stream->sent < sizeof bytes ? size - stream->sent : sizeof bytes, n = 0;
+    for (size_t i = 0; i < len; i++) bytes[i] = byte_at(stream->sent + i);
+    if (len && SSL_write_ex(ssl, bytes, len, &n) == 1) stream->sent += n;
+}
+
+static void receive_some_tls(SSL *ssl, struct stream *stream) {
+    char bytes[16384];
+    size_t n = 0;
+    bool right = true;
+    if (SSL_read_ex(ssl, bytes, sizeof bytes, &n) != 1) return;
+    for (size_t i = 0; i < n; i++) right &= bytes[i] == byte_at(stream->got + i);
+    ck_assert_msg(right, "a byte is out of its place behind %zu", stream->got);
+    stream->got += n;
+}
+
+/* The one target's certificate is of the test authority. */
+static void trust_authority(struct stage *stage) {
+    struct peer *peer = stage->upstream->peers[0];
+    const struct wire_tls_settings settings = {.ca_file = certificate_authority_file(),
+                                               .certificate = "",
+                                               .private_key = "",
+                                               .server_name = "127.0.0.1"};
+    struct err_text err = {""};
+    wire_tls_unref(peer->tls);
+    int r = wire_tls_new(&settings, &peer->tls, &err);
+    ck_assert_msg(r == 0, "%s", err.text);
+}
+
+static SSL *switch_protocols_tls(struct scene *scene) {
+    SSL_CTX *context = certificate_context(CERTIFICATE_GOOD, false);
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL *ssl = SSL_new(context);
+    char head[sizeof HEAD] = "";
+    size_t n;
+
+    begin(scene);
+    SSL_set_fd(ssl, scene->target);
+    STAGE_UNTIL(&scene->stage, SSL_accept(ssl) == 1);
+    STAGE_UNTIL(&scene->stage, SSL_read_ex(ssl, head, sizeof head - 1, &n) == 1);
+    ck_assert_str_eq(head, HEAD);
+    ck_assert_int_eq(SSL_write_ex(ssl, SWITCH, strlen(SWITCH), &n), 1);
+    STAGE_UNTIL(&scene->stage, scene->transfer.state == TRANSFER_TUNNEL);
+    SSL_CTX_free(context);
+    return ssl;
+}
+
+static void narrow(int fd) {
+    ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){NARROW}, sizeof(int)), 0);
+}
+
+static size_t moved(const struct stream *a, const struct stream *b) {
+    return a->sent + a->got + b->sent + b->got;
+}
+
+/* Each side stops reading now and then, which must not stop the other direction, nor for ever. */
+TEST(much_goes_both_ways_over_tls_however_often_a_socket_is_full) {
+    enum { SIZE = 4 * 1024 * 1024, PAUSE = 16 };
+    struct scene scene = {.stops = true};
+    stage_open(&scene.stage, 1, "https");
+    trust_authority(&scene.stage);
+    connect_client(&scene);
+    SSL *ssl = switch_protocols_tls(&scene);
+    struct tunnel_client plain = tunnel_plain_client(scene.ours);
+    dig(&scene, &plain, "", "");
+    narrow(scene.ours);
+    narrow(scene.transfer.link->wire.fd);
+    struct stream client = {.fd = scene.client}, target = {.fd = scene.target};
+    unsigned up_full = 0, down_full = 0, idle = 0;
+    for (int turns = 0; client.got < SIZE || target.got < SIZE; turns++) {
+        size_t before = moved(&client, &target);
+        send_some(&client, SIZE);
+        send_some_tls(ssl, &target, SIZE);
+        if (turns & PAUSE) receive_some(&client);
+        if (turns & 2 * PAUSE) receive_some_tls(ssl, &target);
+        idle = moved(&client, &target) == before ? idle + 1 : 0;
+        ck_assert_msg(idle < 2500, "it stands still: %zu and %zu bytes came", client.got,
+                      target.got);
+        stage_pass(1);
+        if (idle) stage_wait(&scene.stage); /* acknowledgements take their time */
+        stage_turn(&scene.stage);
+        up_full += !scene.transfer.link->writable;
+        down_full += !scene.tunnel->writable;
+    }
+    ck_assert_uint_eq(scene.closed, 0);
+    ck_assert_uint_gt(up_full, 10);
+    ck_assert_uint_gt(down_full, 10);
+    SSL_free(ssl);
     close_scene(&scene);
 }
