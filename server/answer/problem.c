@@ -34,6 +34,10 @@ unsigned problem_status(enum reason reason) {
     return table[reason_class(reason)].status;
 }
 
+const char *problem_error(enum reason reason) {
+    return table[reason_class(reason)].error;
+}
+
 /* A quoted-string (RFC 9110 section 5.6.4); what it cannot hold becomes '?'. */
 static void add_quoted(struct buf *out, struct span text) {
     buf_add_char(out, '"');

@@ -31,4 +31,7 @@ struct answer problem_answer(const struct refusal *refusal, const struct problem
 /* The status that problem_answer() gives for a reason. */
 unsigned problem_status(enum reason reason);
 
+/* The error that its body names. Static. */
+const char *problem_error(enum reason reason);
+
 #endif

@@ -22,43 +22,51 @@ struct walk {
     struct route_match match;
     struct decision decision;
     struct principal *principal;
-    const struct route *other; /* the path has this one, and the method is wrong */
-    bool failed;               /* for lack of memory */
+    const struct route *other;   /* the path has this one, and the method is wrong */
+    struct span allow;           /* or what Allow lists otherwise */
+    struct requirement *nobodys; /* that of a token for which no URL is asked about */
+    bool keys_told;
 };
 
 /* --- steps --------------------------------------------------------------------------------- */
 
-static void add_step(void *argument, const char *step, bool good, const char *text) {
-    struct walk *walk = argument;
-    struct explain_report *report = walk->report;
-    struct explain_step *steps =
-        realloc(report->steps, (report->count + 1) * sizeof *report->steps);
+/* Where the keys come from is told where they are looked at. */
+static void tell_keys(struct walk *walk) {
+    const struct explain_question *question = walk->question;
 
-    if (!steps) {
-        walk->failed = true;
-        return;
-    }
-    report->steps = steps;
-    steps[report->count++] = (struct explain_step){strdup(step), good, strdup(text)};
-    if (!steps[report->count - 1].name || !steps[report->count - 1].text) walk->failed = true;
+    walk->keys_told = true;
+    for (size_t i = 0; i < question->note_count; i++)
+        explain_add_step(walk->report, "keys", question->notes[i].outcome, question->notes[i].text);
 }
 
-/* --- the stairs ---------------------------------------------------------------------------- */
+static void on_note(void *argument, const char *step, bool good, const char *text) {
+    struct walk *walk = argument;
+    if (!walk->keys_told && strcmp(step, "key") == 0) tell_keys(walk);
+    explain_add_step(walk->report, step, good ? EXPLAIN_OK : EXPLAIN_FAILED, text);
+}
+
+/* --- the route ----------------------------------------------------------------------------- */
+
+static bool refuse_method(struct refusal *refusal) {
+    return refuse(refusal, REASON_METHOD_NOT_ALLOWED, "this path does not take that method");
+}
 
 /* Which route judges it. False: none does. */
 static bool find_route(struct walk *walk) {
     const struct explain_question *question = walk->question;
     struct refusal *refusal = &walk->report->refusal;
 
-    walk->path.max = PATH_MAX_BYTES;
-    if (!target_parse(question->target, &walk->path, &walk->target, refusal)) return false;
     struct route_query query = {question->method, question->host, walk->target.path};
     enum route_found found = routes_find(question->routes, &query, &walk->match);
     if (found == ROUTE_NONE)
         return refuse(refusal, REASON_NO_ROUTE, "nothing is configured for this path");
+    if (found == ROUTE_FOUND && walk->match.route->config->respond == RESPOND_FORWARD_AUTH)
+        return refuse(refusal, REASON_ORIGINAL,
+                      "other proxies ask here about requests of their own: ask about the URL of "
+                      "such a request");
     if (found == ROUTE_OTHER_METHOD) walk->other = walk->match.route;
     if (!walk->other || !route_is_open(walk->other)) return true;
-    return refuse(refusal, REASON_METHOD_NOT_ALLOWED, "this path does not take that method");
+    return refuse_method(refusal);
 }
 
 static const char *hosts_of(const struct config_route *route, struct buf *out) {
@@ -69,17 +77,20 @@ static const char *hosts_of(const struct config_route *route, struct buf *out) {
 
 static void note_route(struct walk *walk) {
     const struct config_route *route = walk->match.route->config;
-    struct buf hosts = buf_make(400);
+    CLEANUP(buf_done) struct buf hosts = buf_make(400);
 
-    TRACE(&walk->trace, "route", !walk->other, "%s%s, for %s%s%s%s", route->path,
+    TRACE(&walk->trace, "route", !walk->other, "%s%s, for %s%s%s%s%s", route->path,
           route->subtree ? "*" : "", hosts_of(route, &hosts),
           *route->upstream ? ", to the upstream " : "", route->upstream,
           walk->other          ? "; not for that method"
           : route->report_only ? "; mode: report lets everyone with a valid token through"
-                               : "");
-    buf_done(&hosts);
-    if (!(walk->report->route = strdup(route->path))) walk->failed = true;
+                               : "",
+          route->anonymous ? "; requests without credentials are let through" : "");
+    walk->report->route = strdup(route->path);
+    if (!walk->report->route) walk->report->failed = true;
 }
+
+/* --- the stairs ---------------------------------------------------------------------------- */
 
 static bool judge_token(struct walk *walk) {
     const struct explain_question *question = walk->question;
@@ -95,32 +106,69 @@ static bool judge_token(struct walk *walk) {
 static bool judge_by_route(struct walk *walk) {
     struct refusal *refusal = &walk->report->refusal;
 
-    note_route(walk);
-    if (walk->other)
-        return walk->principal &&
-               refuse(refusal, REASON_METHOD_NOT_ALLOWED, "this path does not take that method");
+    if (walk->other) return walk->principal && refuse_method(refusal);
     walk->decision = authorize(&walk->match, walk->principal, &walk->evidence, refusal);
     walk->report->reported = walk->decision.reported;
     return walk->decision.allowed;
 }
 
-static bool walk_on(struct walk *walk) {
-    bool routed = walk->question->target.ptr != NULL;
+/* By what every token of its issuer must have, whatever the route. */
+static bool judge_alone(struct walk *walk) {
+    static const struct config_route nowhere;
 
-    if (routed && !find_route(walk)) {
-        struct refusal refusal = walk->report->refusal;
-        TRACE_BAD(&walk->trace, "route", "%s", refusal.text);
-        /* It makes no difference to the answer, but to whoever asks. */
-        judge_token(walk);
-        walk->report->needs_keys = false;
-        walk->report->refusal = refusal;
+    explain_add_step(walk->report, "route", EXPLAIN_NOTE,
+                     "no URL was given, so that only the token itself is judged");
+    if (!judge_token(walk)) return false;
+    walk->nobodys = requirement_new(walk->question->config, &nowhere.require, "");
+    if (!walk->nobodys) {
+        walk->report->failed = true;
         return false;
     }
-    if (!judge_token(walk)) {
-        if (routed) note_route(walk);
+    struct route route = {.config = &nowhere, .require = walk->nobodys};
+    walk->match.route = &route;
+    bool allowed = judge_by_route(walk);
+    walk->match.route = NULL;
+    return allowed;
+}
+
+/* Metadata of a resource stands where no route has to be. True: it is what is asked for. */
+static bool find_metadata(struct walk *walk, bool *ret_allowed) {
+    const struct explain_question *question = walk->question;
+
+    if (!resources_described_at(question->resources, question->host, walk->target.path))
         return false;
-    }
-    return routed ? judge_by_route(walk) : walk->principal != NULL;
+    explain_add_step(walk->report, "route", EXPLAIN_OK,
+                     "the metadata of a protected resource, which is for everybody");
+    *ret_allowed =
+        span_equal_text(question->method, "GET") || span_equal_text(question->method, "HEAD");
+    if (*ret_allowed) return true;
+    walk->allow = SPAN_LITERAL("GET, HEAD");
+    refusal_write(&walk->report->refusal, REASON_METHOD_NOT_ALLOWED, "metadata is read by GET");
+    return true;
+}
+
+/* It makes no difference to the answer what the token is like, but to whoever asks. */
+static bool stop_before_token(struct walk *walk) {
+    struct refusal refusal = walk->report->refusal;
+
+    explain_add_step(walk->report, "route", EXPLAIN_FAILED, refusal.text);
+    judge_token(walk);
+    walk->report->refusal = refusal;
+    return false;
+}
+
+static bool walk_on(struct walk *walk) {
+    const struct explain_question *question = walk->question;
+    bool allowed;
+
+    if (!question->target.ptr) return judge_alone(walk);
+    walk->path.max = PATH_MAX_BYTES;
+    if (!target_parse(question->target, &walk->path, &walk->target, &walk->report->refusal))
+        return stop_before_token(walk);
+    if (find_metadata(walk, &allowed)) return allowed;
+    if (!find_route(walk)) return stop_before_token(walk);
+    note_route(walk);
+    return judge_token(walk) && judge_by_route(walk);
 }
 
 /* --- the answer ---------------------------------------------------------------------------- */
@@ -133,110 +181,45 @@ static void tell_answer(struct walk *walk) {
         .resources = question->resources,
         .host = question->host,
         .path = walk->target.path,
-        .decision = &walk->decision,
-        .other = report->refusal.reason == REASON_METHOD_NOT_ALLOWED ? walk->other : NULL};
+        .decision = walk->decision.route ? &walk->decision : NULL,
+        .other = report->refusal.reason == REASON_METHOD_NOT_ALLOWED ? walk->other : NULL,
+        .allow = walk->allow};
+
     report->status = 200;
     report->advice = "";
     if (report->allowed) return;
     struct answer answer = rejection_answer(&report->refusal, &rejection);
     report->status = answer.status;
     report->advice = advice_for(report->refusal.reason);
-    free(report->challenge);
-    report->challenge = strdup(answer.challenge.len ? answer.challenge.data : "");
-    if (!answer_ok(&answer)) walk->failed = true;
+    if (!answer_ok(&answer)) report->failed = true;
+    if (answer.challenge.len && !(report->challenge = strdup(answer.challenge.data)))
+        report->failed = true;
     answer_done(&answer);
+}
+
+/* A list that cannot be read may name any token: who is let through here may be refused there. */
+static void tell_denied(struct walk *walk) {
+    const char *why = walk->question->not_denied;
+
+    if (!why) return;
+    explain_add_step(walk->report, "deny list", EXPLAIN_NOTE, why);
+    walk->report->doubtful = walk->report->allowed && walk->principal;
 }
 
 int explain(const struct explain_question *question, struct explain_report *ret) {
     struct walk walk = {.question = question, .report = ret, .evidence = *question->evidence};
 
-    *ret = (struct explain_report){.challenge = strdup("")};
-    walk.trace = (struct trace){add_step, &walk};
+    *ret = (struct explain_report){.advice = ""};
+    walk.trace = (struct trace){on_note, &walk};
     walk.evidence.trace = &walk.trace;
     ret->allowed = walk_on(&walk);
+    tell_denied(&walk);
     tell_answer(&walk);
-    if (!ret->route) ret->route = strdup("");
-    if (!ret->route || !ret->challenge) walk.failed = true;
 
     principal_unref(walk.principal);
+    requirement_unref(walk.nobodys);
     buf_done(&walk.path);
-    if (!walk.failed) return 0;
+    if (!ret->failed) return 0;
     explain_done(ret);
     return ERR_MEMORY;
-}
-
-void explain_done(struct explain_report *report) {
-    for (size_t i = 0; i < report->count; i++) {
-        free(report->steps[i].name);
-        free(report->steps[i].text);
-    }
-    free(report->steps);
-    free(report->challenge);
-    free(report->route);
-    *report = (struct explain_report){0};
-}
-
-/* --- words --------------------------------------------------------------------------------- */
-
-/* What a token says must not steer a terminal. */
-static void add_plain(struct buf *out, const char *text) {
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        bool c1 = c == 0xc2 && (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] < 0xa0;
-        buf_add_char(out, c < 0x20 || c == 0x7f || c1 ? '?' : (char)c);
-    }
-}
-
-void explain_write_text(const struct explain_report *report, struct buf *out) {
-    for (size_t i = 0; i < report->count; i++) {
-        const struct explain_step *step = &report->steps[i];
-        buf_addf(out, "%-6s %-18s ", step->good ? "ok" : "FAILED", step->name);
-        add_plain(out, step->text);
-        buf_add_char(out, '\n');
-    }
-    buf_addf(out, "\n%s: %u%s%s\n", report->allowed ? "allowed" : "refused", report->status,
-             report->allowed ? "" : " ",
-             report->allowed ? "" : reason_name(report->refusal.reason));
-    if (!report->allowed) {
-        add_plain(out, report->refusal.text);
-        buf_add_char(out, '\n');
-    }
-    if (*report->challenge) {
-        buf_add_text(out, "WWW-Authenticate: ");
-        add_plain(out, report->challenge);
-        buf_add_char(out, '\n');
-    }
-    if (report->reported) {
-        buf_add_text(out, "without mode: report it would be refused: ");
-        add_plain(out, report->refusal.text);
-        buf_add_char(out, '\n');
-    }
-    if (*report->advice) buf_addf(out, "\nto change: %s\n", report->advice);
-}
-
-static void add_member(struct buf *out, const char *name, const char *text) {
-    buf_addf(out, ",\"%s\":", name);
-    buf_add_json(out, span_of(text));
-}
-
-void explain_write_json(const struct explain_report *report, struct buf *out) {
-    bool told = !report->allowed || report->reported;
-
-    buf_addf(out, "{\"allowed\":%s,\"status\":%u", report->allowed ? "true" : "false",
-             report->status);
-    if (told) add_member(out, "reason", reason_name(report->refusal.reason));
-    if (told) add_member(out, "description", report->refusal.text);
-    if (report->reported) buf_add_text(out, ",\"report_only\":true");
-    if (*report->challenge) add_member(out, "challenge", report->challenge);
-    if (*report->route) add_member(out, "route", report->route);
-    if (*report->advice) add_member(out, "advice", report->advice);
-    buf_add_text(out, ",\"steps\":[");
-    for (size_t i = 0; i < report->count; i++) {
-        buf_addf(out, "%s{\"step\":", i ? "," : "");
-        buf_add_json(out, span_of(report->steps[i].name));
-        buf_addf(out, ",\"ok\":%s", report->steps[i].good ? "true" : "false");
-        add_member(out, "text", report->steps[i].text);
-        buf_add_char(out, '}');
-    }
-    buf_add_text(out, "]}");
 }

@@ -1,6 +1,6 @@
 #include "server/explain/question.h"
 
-#include "common/ascii.h"
+#include "common/attr.h"
 #include "common/url.h"
 
 static bool is_space(char c) {
@@ -27,6 +27,28 @@ static bool unquote(struct span *text) {
     return quoted;
 }
 
+/* "Basic dXNlcg==": a word that names another scheme, and something behind it. */
+static bool is_other_scheme(struct span text) {
+    static const char *const schemes[] = {"Basic", "DPoP",      "Digest", "HOBA",
+                                          "JWT",   "Negotiate", "PoP",    "Token"};
+    struct span word = span_until(text, span_find(text, ' '));
+
+    for (size_t i = 0; word.len < text.len && i < ARRAY_LEN(schemes); i++)
+        if (span_equal_nocase(word, span_of(schemes[i]))) return true;
+    return false;
+}
+
+static void add_without_space(struct span token, struct buf *out,
+                              struct question_cleaned *cleaned) {
+    if (token.len) buf_add_text(out, "Bearer ");
+    for (size_t i = 0; i < token.len; i++) {
+        if (is_space(token.ptr[i]))
+            cleaned->space = true;
+        else
+            buf_add_char(out, token.ptr[i]);
+    }
+}
+
 struct question_cleaned question_add_header(struct span text, struct buf *out) {
     struct question_cleaned cleaned = {0};
     struct span token = trim(text);
@@ -34,18 +56,16 @@ struct question_cleaned question_add_header(struct span text, struct buf *out) {
     cleaned.space = token.len < text.len;
     cleaned.quotes = unquote(&token);
     cleaned.prefix = cut(&token, SPAN_LITERAL("Authorization:"));
-    /* A token may itself begin so; the word is one only where a space follows. */
-    if (token.len > 6 && is_space(token.ptr[6]) && cut(&token, SPAN_LITERAL("Bearer")))
-        cleaned.prefix = true;
-    if (unquote(&token)) cleaned.quotes = true;
-
-    buf_add_text(out, "Bearer ");
-    for (size_t i = 0; i < token.len; i++) {
-        if (is_space(token.ptr[i]))
-            cleaned.space = true;
-        else
-            buf_add_char(out, token.ptr[i]);
+    if (is_other_scheme(token)) {
+        buf_add(out, token);
+        cleaned.prefix = false;
+        return cleaned;
     }
+    /* A token may itself begin so; the word is one only where a space follows. */
+    bool alone = token.len == 6 || (token.len > 6 && is_space(token.ptr[6]));
+    if (alone && cut(&token, SPAN_LITERAL("Bearer"))) cleaned.prefix = true;
+    if (unquote(&token)) cleaned.quotes = true;
+    add_without_space(token, out, &cleaned);
     return cleaned;
 }
 
@@ -53,6 +73,7 @@ int question_read_url(struct span url, struct span *ret_host, struct span *ret_t
                       struct err_text *err) {
     struct url parts;
 
+    url = span_until(url, span_find(url, '#'));
     *ret_host = SPAN_NONE;
     *ret_target = url;
     if (span_starts_with(url, SPAN_LITERAL("/"))) return 0;

@@ -141,13 +141,20 @@ static struct span find_field(const struct admin_request *request, struct span n
     return SPAN_NONE;
 }
 
+/* A page puts the scheme before whatever was pasted into it, which may have begun with it, too. */
+static struct span without_scheme(struct span value) {
+    struct span scheme = SPAN_LITERAL("Bearer ");
+    bool has_scheme = span_equal_nocase(span_until(value, scheme.len), scheme);
+    return has_scheme ? span_from(value, scheme.len) : value;
+}
+
 /* The token that is asked about, cleaned as the command does, for people paste here, too. Where the
  * listener itself wants a token, that is in Authorization, and this one in a header of its own. */
 static bool read_header(const struct admin_request *request, struct buf *header) {
     struct span value = find_field(request, SPAN_LITERAL("x-explain-token"));
     if (!value.ptr && !request->authorized)
         value = find_field(request, SPAN_LITERAL("authorization"));
-    if (value.ptr) question_add_header(value, header);
+    if (value.ptr) question_add_header(without_scheme(value), header);
     return value.ptr != NULL;
 }
 

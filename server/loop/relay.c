@@ -253,7 +253,7 @@ enum MHD_Result relay_on_call(struct conn *conn, const char *bytes, size_t *len)
 
 /* Why it did not come to its end; NULL where it did. */
 static const char *why_ended(const struct relay *relay, enum MHD_RequestTerminationCode code) {
-    if (relay->failed) return relay->why;
+    if (relay->failed) return *relay->why ? relay->why : relay->conn->request.refusal.text;
     if (relay->cut) return relay->cut;
     if (relay->answered) return NULL;
     switch (code) {

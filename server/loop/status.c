@@ -115,12 +115,11 @@ static void add_percentile(struct buf *out, const char *name,
                            const struct metrics_distribution *distribution,
                            const struct metrics_bounds *bounds, unsigned percent, uint64_t unit) {
     uint64_t ns = percentile(distribution, bounds, percent);
-    if (ns != UNKNOWN) {
-        add_number(out, name, ns / unit);
-        return;
-    }
     add_name(out, name);
-    buf_add_text(out, "null");
+    if (ns == UNKNOWN)
+        buf_add_text(out, "null");
+    else
+        buf_addf(out, "%g", (double)ns / (double)unit); /* one bound is 2.5 ms */
 }
 
 /* --- sections ------------------------------------------------------------------------------ */
@@ -175,17 +174,22 @@ static void add_issuers(struct buf *out, const struct keyring *ring) {
     buf_add_char(out, ']');
 }
 
-static void add_outcomes(struct buf *out, const char *name,
-                         const uint64_t requests[METRICS_OUTCOME_COUNT]) {
+/* null for NULL. */
+static void add_outcomes(struct buf *out, const char *name, const uint64_t *requests) {
+    if (!requests) {
+        add_name(out, name);
+        buf_add_text(out, "null");
+        return;
+    }
     open(out, name, '{');
     for (int i = 0; i < METRICS_OUTCOME_COUNT; i++)
         add_number(out, metrics_outcome_name((enum metrics_outcome)i), requests[i]);
     buf_add_char(out, '}');
 }
 
+/* NULL: it counts as "other", together with the rest of too many. */
 static const uint64_t *requests_of(const struct metrics_totals *totals,
                                    const struct config_route *route) {
-    static const uint64_t none[METRICS_OUTCOME_COUNT];
     size_t len = strlen(route->path);
 
     for (size_t i = 0; i < totals->route_count; i++) {
@@ -194,7 +198,7 @@ static const uint64_t *requests_of(const struct metrics_totals *totals,
             strcmp(name + len, route->subtree ? "*" : "") == 0)
             return totals->routes[i].requests;
     }
-    return none;
+    return NULL;
 }
 
 /* More help nobody who looks. */
@@ -382,7 +386,7 @@ static void add_daemon(struct buf *out, const struct conn *conn, uint64_t connec
     add_text(out, "version", SPAN_LITERAL(BEARERD_VERSION));
     add_moment(out, "now", clock_wall());
     add_moment(out, "started", tallies->started_ms / 1000);
-    add_seconds(out, "uptime_s", clock_wall_ms() - tallies->started_ms);
+    add_seconds(out, "uptime_s", clock_monotonic_ms() - tallies->began_ms);
     add_bool(out, "ready", keystore_is_ready(shared->keystore));
     add_number(out, "workers", view->setup->workers);
     open(out, "config", '{');

@@ -20,6 +20,7 @@ struct tallies *tallies_new(unsigned workers) {
     for (; tallies->count < workers; tallies->count++)
         recent_init(&tallies->recents[tallies->count]);
     tallies->started_ms = clock_wall_ms();
+    tallies->began_ms = clock_monotonic_ms();
     atomic_init(&tallies->loaded_ms, tallies->started_ms);
     atomic_init(&tallies->reloaded_well, true);
     return tallies;
@@ -50,8 +51,10 @@ static unsigned route_of(const struct request *request) {
 
 static void remember(struct conn *conn, unsigned status) {
     const struct request *request = &conn->request;
-    struct recent_refusal refusal = {
-        .at = clock_wall(), .status = status, .reason = request->refusal.reason};
+    struct recent_refusal refusal = {.at = clock_wall(),
+                                     .order = clock_monotonic_ns(),
+                                     .status = status,
+                                     .reason = request->refusal.reason};
 
     recent_copy(refusal.client, sizeof refusal.client, span_of(conn->client));
     recent_copy(refusal.method, sizeof refusal.method, request->method);
@@ -81,7 +84,11 @@ static void count_passed(struct conn *conn, enum metrics_outcome outcome) {
 }
 
 void tally_reply(struct conn *conn, unsigned status) {
-    if (conn->admin) return;
+    if (conn->admin) {
+        if (conn->request.refused)
+            metrics_count_refusal(metrics_of(conn->worker), conn->request.refusal.reason);
+        return;
+    }
     if (conn->request.refused)
         count_refusal(conn, status);
     else

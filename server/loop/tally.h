@@ -19,6 +19,7 @@ struct tallies {
     struct recent *recents;
     unsigned count;            /* of workers */
     int64_t started_ms;        /* wall clock */
+    int64_t began_ms;          /* monotonic: the same moment */
     _Atomic int64_t loaded_ms; /* wall clock: when the configuration in force was taken */
     atomic_bool reloaded_well; /* the last reload; true before the first */
 };
@@ -29,7 +30,8 @@ void tallies_free(struct tallies *tallies);
 
 /*
  * All of the following: the worker, about its own. A request of its own listeners was answered
- * here, with that status and without an upstream; requests to the admin listener do not count.
+ * here, with that status and without an upstream. Of requests to the admin listener refusals alone
+ * count, by their reason.
  */
 void tally_reply(struct conn *conn, unsigned status);
 

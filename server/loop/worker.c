@@ -206,15 +206,20 @@ static void refuse_connection(struct worker *worker, enum census_answer answer, 
     close(fd);
 }
 
+/* However many clients there are, probes get an answer: a daemon that is merely busy must not be
+ * taken for a dead one and started anew. */
+#define ADMIN_RESERVE 16
+
 static void add_connection(struct worker *worker, struct watch *watch, int fd,
                            struct sockaddr_storage *address, socklen_t len) {
     const struct config_limits *limits = &config_of(worker)->limits;
     struct census *census = worker->shared->census;
     bool counted;
 
-    enum census_answer answer =
-        census_enter(census, (struct sockaddr *)address, limits->connections,
-                     limits->connections_per_address, &counted);
+    enum census_answer answer = census_enter(
+        census, (struct sockaddr *)address,
+        limits->connections + (watch->admin && limits->connections ? ADMIN_RESERVE : 0),
+        watch->admin ? 0 : limits->connections_per_address, &counted);
     if (answer != CENSUS_ADMITTED) {
         refuse_connection(worker, answer, fd);
         return;

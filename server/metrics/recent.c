@@ -1,5 +1,6 @@
 #include "server/metrics/recent.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 void recent_init(struct recent *recent) {
@@ -11,11 +12,15 @@ void recent_done(struct recent *recent) {
     pthread_mutex_destroy(&recent->lock);
 }
 
+static bool is_inner(char c) {
+    return ((unsigned char)c & 0xc0) == 0x80;
+}
+
 void recent_copy(char *into, size_t size, struct span text) {
     size_t len = text.len < size ? text.len : size - 1;
 
-    /* Not within a character of UTF-8. */
-    while (len > 0 && len < text.len && ((unsigned char)text.ptr[len] & 0xc0) == 0x80) len--;
+    /* Not within a character of UTF-8, which goes on for three bytes at most; more are none. */
+    for (int i = 0; i < 3 && len > 0 && len < text.len && is_inner(text.ptr[len]); i++) len--;
     if (len) memcpy(into, text.ptr, len);
     into[len] = '\0';
 }
@@ -32,7 +37,7 @@ void recent_add(struct recent *recent, const struct recent_refusal *refusal) {
 static void insert(const struct recent_refusal *refusal, struct recent_refusal ret[RECENT_MAX],
                    size_t *count) {
     size_t at = 0;
-    while (at < *count && ret[at].at > refusal->at) at++;
+    while (at < *count && ret[at].order > refusal->order) at++;
     if (at == RECENT_MAX) return;
     if (*count < RECENT_MAX) (*count)++;
     memmove(&ret[at + 1], &ret[at], (*count - at - 1) * sizeof *ret);

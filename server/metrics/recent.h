@@ -15,7 +15,8 @@
 
 /* Texts are cut where they are longer, and may hold anything that a stranger sent. */
 struct recent_refusal {
-    int64_t at; /* wall clock, seconds */
+    int64_t at;    /* wall clock, seconds */
+    int64_t order; /* monotonic, ns: which came first, for the clock on the wall may jump */
     unsigned status;
     enum reason reason;
     char client[48];

@@ -8,7 +8,7 @@
 #include "server/metrics/names.h"
 
 struct metrics_registry {
-    pthread_mutex_t lock; /* of the names and what was counted before; no worker takes it */
+    pthread_mutex_t lock; /* of the names and what was counted before; nobody takes it to count */
     struct names routes;
     struct names upstreams;
     /* What a number had counted when its present name got it. */

@@ -542,27 +542,37 @@ static bool wants_opposite(const struct config_requirement *own) {
 
 /* --- all of it ----------------------------------------------------------------------------- */
 
+static struct requirement_facts silence(const struct requirement_facts *facts) {
+    return (struct requirement_facts){facts->principal, facts->captures, facts->now, NULL};
+}
+
 static bool check_alternatives(const struct requirement *requirement,
                                const struct requirement_facts *facts,
                                const struct requirement **ret_by, struct refusal *refusal) {
+    /* What one alternative lacks is no fault where another is met. */
+    struct requirement_facts silent = silence(facts);
     const struct requirement *by;
     struct refusal other;
     size_t count = requirement->own->any_of_count;
 
     for (size_t i = 0; i < count; i++) {
-        bool met = requirement_check(&requirement->any_of[i], facts, i ? &by : ret_by,
-                                     i ? &other : refusal);
-        TRACE(facts->trace, "any_of", met, "alternative %zu of %zu is %smet", i + 1, count,
-              met ? "" : "not ");
-        if (met) return true;
+        if (!requirement_check(&requirement->any_of[i], &silent, i ? &by : ret_by,
+                               i ? &other : refusal))
+            continue;
+        TRACE_GOOD(facts->trace, "requires any_of", "number %zu of %zu is met", i + 1, count);
+        return true;
     }
+    for (size_t i = 0; facts->trace && i < count; i++)
+        if (!requirement_check(&requirement->any_of[i], &silent, &by, &other))
+            TRACE_BAD(facts->trace, "requires any_of", "number %zu of %zu: %s", i + 1, count,
+                      other.text);
     return count == 0;
 }
 
 static bool check_opposite(const struct requirement *requirement,
                            const struct requirement_facts *facts, struct refusal *refusal) {
     /* What is good for the requirement inside is bad here, and would only confuse. */
-    struct requirement_facts silent = {facts->principal, facts->captures, facts->now, NULL};
+    struct requirement_facts silent = silence(facts);
     const struct requirement *by;
     struct refusal unused;
 
@@ -571,23 +581,38 @@ static bool check_opposite(const struct requirement *requirement,
     return refuse(refusal, REASON_RULED_OUT, "the token has what is ruled out for this path");
 }
 
+#define LIST(member) offsetof(struct config_requirement, member)
+#define LISTS_NOTHING SIZE_MAX
+
 /* In this order. */
 static const struct {
     const char *step;
+    size_t list; /* where in a requirement stands what it lists */
     bool (*given)(const struct config_requirement *own);
     bool (*met)(const struct requirement *requirement, const struct requirement_facts *facts,
                 struct refusal *refusal);
 } checks[] = {
-    {"audience", wants_audiences, check_audiences},
-    {"age of the token", wants_token_age, check_token_age},
-    {"login", wants_acr, check_acr},
-    {"age of the login", wants_auth_age, check_auth_age},
-    {"issuers", wants_issuers, check_issuers},
-    {"scopes", wants_scopes, check_scopes},
-    {"roles", wants_roles, check_roles},
-    {"claims", wants_claims, check_claims},
-    {"not", wants_opposite, check_opposite},
+    {"audience", LIST(audiences), wants_audiences, check_audiences},
+    {"token age", LISTS_NOTHING, wants_token_age, check_token_age},
+    {"login", LIST(acr), wants_acr, check_acr},
+    {"login age", LISTS_NOTHING, wants_auth_age, check_auth_age},
+    {"issuer", LIST(issuers), wants_issuers, check_issuers},
+    {"scopes", LIST(scopes), wants_scopes, check_scopes},
+    {"roles", LIST(roles), wants_roles, check_roles},
+    {"claims", LISTS_NOTHING, wants_claims, check_claims},
+    {"not", LISTS_NOTHING, wants_opposite, check_opposite},
 };
+
+static void note_check(const struct trace *trace, size_t index,
+                       const struct config_requirement *own, const struct refusal *refusal) {
+    char step[32], words[WORDS_MAX] = "";
+
+    snprintf(step, sizeof step, "requires %s", checks[index].step);
+    if (checks[index].list != LISTS_NOTHING)
+        list_words((const void *)((const char *)own + checks[index].list), words);
+    TRACE(trace, step, !refusal, "%s%s%s", refusal ? refusal->text : "met",
+          refusal || !*words ? "" : ": ", refusal ? "" : words);
+}
 
 /* The first fault counts; with a trace the others are looked for, too. */
 static bool check_own(const struct requirement *requirement, const struct requirement_facts *facts,
@@ -598,7 +623,7 @@ static bool check_own(const struct requirement *requirement, const struct requir
         struct refusal told;
         if (!checks[i].given(requirement->own)) continue;
         bool good = checks[i].met(requirement, facts, &told);
-        TRACE(facts->trace, checks[i].step, good, "%s", good ? "met" : told.text);
+        if (facts->trace) note_check(facts->trace, i, requirement->own, good ? NULL : &told);
         if (good) continue;
         if (met) *refusal = told;
         if (!facts->trace) return false;
@@ -620,13 +645,32 @@ static bool check_ages(const struct requirement *requirement, const struct requi
     return true;
 }
 
+/* Behind a fault: the parts from that one on, for the trace alone. */
+static void note_rest(const struct requirement *requirement, const struct requirement_facts *facts,
+                      size_t from) {
+    const struct requirement *by;
+    struct refusal unused;
+    bool met = true;
+
+    for (size_t i = from; facts->trace && i < requirement->own->all_of_count; i++)
+        met = requirement_check(&requirement->all_of[i], facts, &by, &unused);
+    if (facts->trace) met = check_alternatives(requirement, facts, &by, &unused);
+    (void)met;
+}
+
 static bool check_parts(const struct requirement *requirement,
                         const struct requirement_facts *facts, const struct requirement **ret_by,
                         struct refusal *refusal) {
     *ret_by = requirement;
-    if (!check_own(requirement, facts, refusal)) return false;
-    for (size_t i = 0; i < requirement->own->all_of_count; i++)
-        if (!requirement_check(&requirement->all_of[i], facts, ret_by, refusal)) return false;
+    if (!check_own(requirement, facts, refusal)) {
+        note_rest(requirement, facts, 0);
+        return false;
+    }
+    for (size_t i = 0; i < requirement->own->all_of_count; i++) {
+        if (requirement_check(&requirement->all_of[i], facts, ret_by, refusal)) continue;
+        note_rest(requirement, facts, i + 1);
+        return false;
+    }
     if (!check_alternatives(requirement, facts, ret_by, refusal)) return false;
     *ret_by = requirement;
     return true;

@@ -1,11 +1,10 @@
 #include "server/token/authenticate.h"
 
-#include "common/buf.h"
 #include "common/json.h"
-#include "server/keys/discovery.h"
 #include "server/token/credential.h"
 #include "server/token/deny.h"
 #include "server/token/jwt.h"
+#include "server/token/note.h"
 #include "server/token/principal_make.h"
 #include "server/token/verify.h"
 
@@ -17,22 +16,6 @@ struct measure {
 };
 
 /* --- a JWT verified by the keys of its issuer ---------------------------------------------- */
-
-/* Who asks why may see what the token says, and what is configured and looks like it. */
-static void note_unknown_issuer(const struct trace *trace, struct span iss,
-                                const struct keyring *ring) {
-    for (size_t i = 0; i < ring->count; i++) {
-        const char *issuer = ring->entries[i].issuer->issuer;
-        const char *miss = issuer_near_miss(span_of(issuer), iss);
-        if (!*miss) continue;
-        TRACE_BAD(trace, "issuer", "%.*s is not configured; %s is, %s", SPAN_PRINTF(iss), issuer,
-                  miss);
-        return;
-    }
-    TRACE_BAD(trace, "issuer", "%.*s is not one of the %zu that are configured%s%s",
-              SPAN_PRINTF(iss), ring->count, ring->count == 1 ? ": " : "",
-              ring->count == 1 ? ring->entries[0].issuer->issuer : "");
-}
 
 /*
  * Which of the configured issuers the token claims to come from. It only chooses the keys that must
@@ -98,63 +81,33 @@ static enum authenticated find_key(const struct jws *jws, const struct keyring_e
     return AUTH_REFUSED;
 }
 
-/* The key that was found, or those that there are. */
-static void note_key(const struct trace *trace, const struct jws *jws,
-                     const struct keyring_entry *entry, const struct key *key,
-                     const struct refusal *refusal) {
-    struct buf kids = buf_make(400);
-
-    for (size_t i = 0; entry->keys && i < entry->keys->count; i++)
-        buf_addf(&kids, "%s%s", i ? ", " : "",
-                 entry->keys->keys[i].kid ? entry->keys->keys[i].kid : "(one without kid)");
-    if (key)
-        TRACE_GOOD(trace, "key", "%s%.*s%s",
-                   jws->kid.ptr ? "found by its kid " : "the one that fits", SPAN_PRINTF(jws->kid),
-                   jws->kid.ptr ? "" : "; the token names none");
-    else
-        TRACE_BAD(trace, "key", "%s; it names %s%.*s; the issuer has: %s", refusal->text,
-                  jws->kid.ptr ? "kid " : "no kid", SPAN_PRINTF(jws->kid),
-                  !entry->keys ? "no keys yet"
-                  : kids.data  ? kids.data
-                               : "none");
-    buf_done(&kids);
-}
-
-static void note_words(const struct trace *trace, const char *step, const struct span *words,
-                       size_t count) {
-    struct buf list = buf_make(TRACE_TEXT_MAX);
-    for (size_t i = 0; i < count; i++)
-        buf_addf(&list, "%s%.*s", i ? " " : "", SPAN_PRINTF(words[i]));
-    TRACE_GOOD(trace, step, "%s", list.len ? list.data : "none");
-    buf_done(&list);
-}
-
-/* Who it would be, also where the claims do not hold: then nobody gets this principal. */
-static void note_principal(const struct trace *trace, const struct jwt *jwt,
-                           const struct config_issuer *issuer) {
-    CLEANUP(principal_unrefp) struct principal *principal = NULL;
-    struct refusal refusal;
-    size_t count;
-
-    if (!principal_make(jwt->claims, issuer, 0, &principal, &refusal)) {
-        TRACE_BAD(trace, "user", "%s", refusal.text);
-        return;
-    }
-    TRACE_GOOD(trace, "user", "%.*s", SPAN_PRINTF(principal_user(principal)));
-    const struct span *scopes = principal_scopes(principal, &count);
-    note_words(trace, "scopes", scopes, count);
-    const struct span *roles = principal_roles(principal, &count);
-    note_words(trace, "roles", roles, count);
-}
-
 /* Which member of the token is denied, and until when, is nothing that its bearer has to know. */
 static bool check_denied(const struct principal *principal, const struct key *key,
                          const struct evidence *evidence, struct refusal *refusal) {
     enum denied denied =
         deny_list_judge_principal(evidence->denied, principal, key->kid, evidence->now);
     if (denied != DENIED) return true;
-    TRACE_BAD(evidence->trace, "deny list", "the token is on it, by its jti, sub or kid");
+    if (evidence->trace) note_denied(evidence, principal, key->kid);
     return refuse(refusal, REASON_TOKEN_REVOKED, "the token was revoked");
+}
+
+/* Was the token made by the issuer? AUTH_PRINCIPAL with the key that says so. */
+static enum authenticated prove(const struct jws *jws, const struct keyring_entry *entry,
+                                const struct evidence *evidence, const struct key **ret_key,
+                                struct refusal *refusal) {
+    const struct trace *trace = evidence->trace;
+
+    if (!check_algorithm(jws, entry->issuer, trace, refusal)) return AUTH_REFUSED;
+    enum authenticated found = find_key(jws, entry, evidence->now_ms, ret_key, refusal);
+    if (trace) note_key(trace, jws, entry, *ret_key, refusal);
+    if (found != AUTH_PRINCIPAL) return found;
+    if (verify_signature(*ret_key, jws->algorithm, jws->signing_input, jws->signature)) {
+        TRACE_GOOD(trace, "signature", "valid");
+        return AUTH_PRINCIPAL;
+    }
+    refuse(refusal, REASON_SIGNATURE_INVALID, "the signature of the token is not valid");
+    /* Without a kid a rotation shows only so: the one key that fits has been replaced. */
+    return jws->kid.ptr ? AUTH_REFUSED : AUTH_NEEDS_KEYS;
 }
 
 static enum authenticated judge_jwt(struct span token, const struct jwt *jwt,
@@ -163,45 +116,31 @@ static enum authenticated judge_jwt(struct span token, const struct jwt *jwt,
                                     struct refusal *refusal) {
     const struct jws *jws = &jwt->jws;
     const struct keyring_entry *entry;
-    const struct trace *trace = by->evidence->trace;
+    const struct evidence *evidence = by->evidence;
     const struct key *key = NULL;
     struct validity validity;
     CLEANUP(principal_unrefp) struct principal *principal = NULL;
 
-    if (!find_issuer(jwt, by, &entry, refusal) ||
-        !check_algorithm(jws, entry->issuer, trace, refusal))
-        return AUTH_REFUSED;
-    enum authenticated found = find_key(jws, entry, by->evidence->now_ms, &key, refusal);
-    if (trace) note_key(trace, jws, entry, key, refusal);
+    if (!find_issuer(jwt, by, &entry, refusal)) return AUTH_REFUSED;
+    enum authenticated found = prove(jws, entry, evidence, &key, refusal);
     if (found == AUTH_NEEDS_KEYS) *ret_entry = entry;
-    if (found != AUTH_PRINCIPAL) return found;
-
-    if (!verify_signature(key, jws->algorithm, jws->signing_input, jws->signature)) {
-        refuse(refusal, REASON_SIGNATURE_INVALID, "the signature of the token is not valid");
-        TRACE_BAD(trace, "signature", "not made by that key over this token");
-        if (jws->kid.ptr) return AUTH_REFUSED;
-        /* Without a kid a rotation shows only so: the one key that fits has been replaced. */
-        *ret_entry = entry;
-        return AUTH_NEEDS_KEYS;
+    if (found != AUTH_PRINCIPAL) {
+        if (evidence->trace)
+            note_unproven(evidence->trace, jwt, entry->issuer, evidence->now,
+                          key ? "not made by that key over this token" : "cannot be checked");
+        return found;
     }
-    TRACE_GOOD(trace, "signature", "valid");
-    if (trace) note_principal(trace, jwt, entry->issuer);
-    if (!claims_check(jwt, entry->issuer, by->evidence->now, trace, &validity, refusal) ||
+    bool hold =
+        claims_check(jwt, entry->issuer, evidence->now, evidence->trace, &validity, refusal);
+    if (evidence->trace) note_principal(evidence->trace, jwt, entry->issuer);
+    if (!hold ||
         !principal_make(jwt->claims, entry->issuer, validity.expires, &principal, refusal) ||
-        !check_denied(principal, key, by->evidence, refusal))
+        !check_denied(principal, key, evidence, refusal))
         return AUTH_REFUSED;
     struct signature_facts facts = {by->ring, entry, key, jws->kid.ptr != NULL, jws->algorithm};
-    token_cache_add(by->cache, token, principal, &validity, &facts, by->evidence);
+    token_cache_add(by->cache, token, principal, &validity, &facts, evidence);
     *ret_principal = TAKE_PTR(principal);
     return AUTH_PRINCIPAL;
-}
-
-static void note_header(const struct trace *trace, const struct jwt *jwt) {
-    static const char *const types[] = {
-        [JWT_TYPE_ABSENT] = "no typ", [JWT_TYPE_JWT] = "typ JWT", [JWT_TYPE_AT_JWT] = "typ at+jwt"};
-    struct span kid = jwt->jws.kid;
-    TRACE_GOOD(trace, "header", "alg %s, %s%.*s, %s", algorithm_info(jwt->jws.algorithm)->name,
-               kid.ptr ? "kid " : "no kid", SPAN_PRINTF(kid), types[jwt->type]);
 }
 
 static enum authenticated by_jwt(const struct credential *credential, const struct measure *by,
@@ -216,7 +155,7 @@ static enum authenticated by_jwt(const struct credential *credential, const stru
         return AUTH_PRINCIPAL;
     }
     if (!jwt_parse(token, &jwt, refusal)) {
-        TRACE_BAD(by->evidence->trace, "structure", "%s", refusal->text);
+        if (by->evidence->trace) note_unreadable(by->evidence->trace, token, refusal);
         return AUTH_REFUSED;
     }
     TRACE_GOOD(by->evidence->trace, "structure", "a signed JWT of %zu bytes", token.len);

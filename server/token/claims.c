@@ -128,9 +128,12 @@ static bool check_lifetime(struct judged *judged, struct refusal *refusal) {
     char words[CLOCK_WORDS_MAX], limit[CLOCK_WORDS_MAX];
     int64_t exp = judged->validity.expires, longest = judged->issuer->max_lifetime / 1000;
 
-    if (!longest || !judged->has_exp ||
-        hold_from(exp - longest - judged->leeway, judged->now, &judged->validity))
+    if (!longest || !judged->has_exp) return true;
+    if (hold_from(exp - longest - judged->leeway, judged->now, &judged->validity)) {
+        TRACE_GOOD(judged->trace, "lifetime", "at most %s are accepted (max_lifetime)",
+                   clock_words(longest, limit));
         return true;
+    }
     return refuse(refusal, REASON_LIFETIME_TOO_LONG,
                   "token is valid for another %s; at most %s are accepted",
                   clock_words(exp - judged->now, words), clock_words(longest, limit));
@@ -152,17 +155,23 @@ static void quote_list(struct buf *out, struct span item, size_t index) {
              item.len > 48 ? "..." : "");
 }
 
-static bool refuse_audience(const json_t *aud, const struct config_issuer *issuer,
-                            struct refusal *refusal) {
-    struct buf came = buf_make(400), expected = buf_make(400);
+/* What came, and what is configured. */
+static void list_audiences(const json_t *aud, const struct config_issuer *issuer, struct buf *came,
+                           struct buf *expected) {
     size_t i;
     json_t *item;
 
-    if (json_is_string(aud)) quote_list(&came, json_span(aud), 0);
-    json_array_foreach(aud, i, item) quote_list(&came, json_span(item), i);
+    if (json_is_string(aud)) quote_list(came, json_span(aud), 0);
+    json_array_foreach(aud, i, item) quote_list(came, json_span(item), i);
     for (i = 0; i < issuer->audiences.count; i++)
-        quote_list(&expected, span_of(issuer->audiences.items[i]), i);
+        quote_list(expected, span_of(issuer->audiences.items[i]), i);
+}
 
+static bool refuse_audience(const json_t *aud, const struct config_issuer *issuer,
+                            struct refusal *refusal) {
+    struct buf came = buf_make(400), expected = buf_make(400);
+
+    list_audiences(aud, issuer, &came, &expected);
     refuse(refusal, REASON_AUDIENCE_MISMATCH,
            "the token is for the audience %.200s; expected %s%.200s",
            came.len ? came.data : "(none)", issuer->audiences.count > 1 ? "one of " : "",
@@ -170,6 +179,19 @@ static bool refuse_audience(const json_t *aud, const struct config_issuer *issue
     buf_done(&came);
     buf_done(&expected);
     return false;
+}
+
+static void note_audience(const struct judged *judged, const json_t *aud) {
+    struct buf came = buf_make(400), expected = buf_make(400);
+
+    list_audiences(aud, judged->issuer, &came, &expected);
+    TRACE_GOOD(judged->trace, "audience", "the token is for %.400s; %s%.400s",
+               came.len ? came.data : "nobody in particular",
+               judged->issuer->allow_any_audience ? "allow_any_audience is set, so that any will do"
+                                                  : "configured: ",
+               judged->issuer->allow_any_audience || !expected.len ? "" : expected.data);
+    buf_done(&came);
+    buf_done(&expected);
 }
 
 /* aud is one string or an array of strings (RFC 7519 section 4.1.3); one must be ours. */
@@ -180,8 +202,7 @@ static bool check_audience(struct judged *judged, struct refusal *refusal) {
     size_t i;
     json_t *item;
 
-    if (ours)
-        TRACE_GOOD(judged->trace, "audience", "allow_any_audience is set, so that any will do");
+    if (!aud && ours && judged->trace) note_audience(judged, aud);
     if (!aud && ours) return true;
     if (!aud) return refuse(refusal, REASON_CLAIM_MISSING, "the token has no aud claim");
     if (!json_is_string(aud) && !json_is_array(aud))
@@ -195,9 +216,7 @@ static bool check_audience(struct judged *judged, struct refusal *refusal) {
         if (is_configured(&issuer->audiences, json_span(item))) ours = true;
     }
     if (!ours) return refuse_audience(aud, issuer, refusal);
-    if (!issuer->allow_any_audience)
-        TRACE_GOOD(judged->trace, "audience",
-                   "the token is for one of the audiences that are configured");
+    if (judged->trace) note_audience(judged, aud);
     return true;
 }
 
@@ -220,12 +239,19 @@ static bool check_text(const json_t *claims, const char *name, bool required,
            refuse(refusal, REASON_CLAIM_INVALID, "the %s claim of the token is empty", name);
 }
 
+static const char *const type_words[] = {
+    [JWT_TYPE_ABSENT] = "no typ", [JWT_TYPE_JWT] = "typ JWT", [JWT_TYPE_AT_JWT] = "typ at+jwt"};
+
 /* The profile for access tokens (RFC 9068 sections 2.1, 2.2 and 4). */
 static bool check_profile(struct judged *judged, struct refusal *refusal) {
     static const char *const required[] = {"sub", "client_id", "jti"};
     const struct jwt *jwt = judged->jwt;
 
-    if (judged->issuer->token_type != TOKEN_TYPE_AT_JWT) return true;
+    if (judged->issuer->token_type != TOKEN_TYPE_AT_JWT) {
+        TRACE_GOOD(judged->trace, "type", "%s; token_type: any takes typ at+jwt, typ JWT and none",
+                   type_words[jwt->type]);
+        return true;
+    }
     if (jwt->type != JWT_TYPE_AT_JWT)
         return refuse(refusal, REASON_TYPE_NOT_ACCEPTED,
                       "the typ of the token is not at+jwt, which this issuer's tokens must have");
@@ -235,6 +261,7 @@ static bool check_profile(struct judged *judged, struct refusal *refusal) {
         return refuse(refusal, REASON_CLAIM_MISSING, "the token has no iat claim");
     if (!json_object_get(jwt->claims, "aud"))
         return refuse(refusal, REASON_CLAIM_MISSING, "the token has no aud claim");
+    TRACE_GOOD(judged->trace, "type", "%s, as token_type: at+jwt wants it", type_words[jwt->type]);
     return true;
 }
 

@@ -148,15 +148,16 @@ int deny_list_parse(struct span text, const char *name, struct deny_list **ret,
 
 /* --- asked --------------------------------------------------------------------------------- */
 
-static enum denied judge_same(const struct deny_list *list, const struct deny_entry *wanted,
-                              int64_t now) {
+/* The entry about the same tokens that counts longest; NULL: there is none. */
+static const struct deny_entry *find_same(const struct deny_list *list,
+                                          const struct deny_entry *wanted) {
     uint32_t slot = *find_slot(list, wanted, hash_of(list, wanted));
-    if (slot == 0) return DENIED_NOT;
-    return now < list->entries[slot - 1].until ? DENIED : DENIED_ONCE;
+    return slot ? &list->entries[slot - 1] : NULL;
 }
 
-enum denied deny_list_judge(const struct deny_list *list, const struct deny_facts *facts,
-                            int64_t now) {
+/* deny_list_judge(), with the entry that denies, or that did. */
+static enum denied judge(const struct deny_list *list, const struct deny_facts *facts, int64_t now,
+                         const struct deny_entry **ret) {
     const struct span issuers[] = {SPAN_NONE, facts->issuer};
     enum denied result = DENIED_NOT;
 
@@ -165,21 +166,44 @@ enum denied deny_list_judge(const struct deny_list *list, const struct deny_fact
         if (!facts->by[by].ptr) continue;
         for (size_t i = 0; i < ARRAY_LEN(issuers); i++) {
             struct deny_entry wanted = {.by = by, .value = facts->by[by], .issuer = issuers[i]};
-            enum denied one = judge_same(list, &wanted, now);
-            if (one > result) result = one;
+            const struct deny_entry *found = find_same(list, &wanted);
+            if (!found) continue;
+            enum denied one = now < found->until ? DENIED : DENIED_ONCE;
+            if (one <= result) continue;
+            result = one;
+            *ret = found;
         }
     }
     return result;
 }
 
-enum denied deny_list_judge_principal(const struct deny_list *list,
-                                      const struct principal *principal, const char *kid,
-                                      int64_t now) {
+enum denied deny_list_judge(const struct deny_list *list, const struct deny_facts *facts,
+                            int64_t now) {
+    const struct deny_entry *unused;
+    return judge(list, facts, now, &unused);
+}
+
+static enum denied judge_principal(const struct deny_list *list, const struct principal *principal,
+                                   const char *kid, int64_t now, const struct deny_entry **ret) {
     if (deny_list_count(list) == 0) return DENIED_NOT;
     const struct config_issuer *issuer = principal_issuer(principal);
     struct deny_facts facts = {.issuer = span_of(issuer->issuer),
                                .by = {[DENY_JTI] = json_span(principal_claim(principal, "jti")),
                                       [DENY_SUB] = principal_subject(principal),
                                       [DENY_KID] = span_of(kid)}};
-    return deny_list_judge(list, &facts, now - issuer->leeway / 1000);
+    return judge(list, &facts, now - issuer->leeway / 1000, ret);
+}
+
+enum denied deny_list_judge_principal(const struct deny_list *list,
+                                      const struct principal *principal, const char *kid,
+                                      int64_t now) {
+    const struct deny_entry *unused;
+    return judge_principal(list, principal, kid, now, &unused);
+}
+
+const struct deny_entry *deny_list_find_principal(const struct deny_list *list,
+                                                  const struct principal *principal,
+                                                  const char *kid, int64_t now) {
+    const struct deny_entry *found;
+    return judge_principal(list, principal, kid, now, &found) == DENIED ? found : NULL;
 }

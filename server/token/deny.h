@@ -63,4 +63,9 @@ enum denied deny_list_judge_principal(const struct deny_list *list,
                                       const struct principal *principal, const char *kid,
                                       int64_t now);
 
+/* The same, for whoever keeps the list: the entry that denies it, borrowed; NULL: none does. */
+const struct deny_entry *deny_list_find_principal(const struct deny_list *list,
+                                                  const struct principal *principal,
+                                                  const char *kid, int64_t now);
+
 #endif

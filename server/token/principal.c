@@ -23,6 +23,7 @@ struct principal {
     json_t *claims;
     const struct config_issuer *issuer;
     struct span user;
+    const char *user_claim, *scope_claim; /* of the issuer's lists; scope_claim: NULL for none */
     struct spans scopes;
     struct spans roles;
     int64_t expires;
@@ -87,7 +88,9 @@ static bool read_scopes(struct principal *principal, struct refusal *refusal) {
     const struct strings *names = &principal->issuer->scope_claims;
     for (size_t i = 0; i < names->count; i++) {
         const json_t *claim = find_said(principal->claims, names->items[i]);
-        if (claim) return read_words(claim, names->items[i], &principal->scopes, refusal);
+        if (!claim) continue;
+        principal->scope_claim = names->items[i];
+        return read_words(claim, names->items[i], &principal->scopes, refusal);
     }
     return true;
 }
@@ -121,6 +124,7 @@ static bool read_user(struct principal *principal, struct refusal *refusal) {
         struct span user = json_span(claim_find(principal->claims, names->items[i]));
         if (user.len == 0 || is_unverified_email(principal->claims, names->items[i])) continue;
         principal->user = user;
+        principal->user_claim = names->items[i];
         return true;
     }
     return refuse(refusal, REASON_USER_MISSING,
@@ -196,6 +200,14 @@ void principal_charge(const struct principal *principal, size_t *ledger) {
 
 struct span principal_user(const struct principal *principal) {
     return principal->user;
+}
+
+const char *principal_user_claim(const struct principal *principal) {
+    return principal->user_claim;
+}
+
+const char *principal_scope_claim(const struct principal *principal) {
+    return principal->scope_claim;
 }
 
 struct span principal_subject(const struct principal *principal) {

@@ -27,6 +27,11 @@ CLEANUP_DEFINE(struct principal *, principal_unref)
 /* The user's name: never empty, UTF-8, may hold any character but NUL. */
 struct span principal_user(const struct principal *principal);
 
+/* The claims that user and scopes were read from, as user_claims and scope_claims list them. No
+ * claim lists scopes: NULL. */
+const char *principal_user_claim(const struct principal *principal);
+const char *principal_scope_claim(const struct principal *principal);
+
 /* The sub claim (RFC 7519 section 4.1.2); absent where the token has none. */
 struct span principal_subject(const struct principal *principal);
 

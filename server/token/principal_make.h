@@ -1,6 +1,6 @@
 /*
- * principal_make: how a principal comes to be and what it costs. For authenticate.c and cache.c
- * alone: whoever else includes this could make believe that somebody was authenticated.
+ * principal_make: how a principal comes to be and what it costs. For authenticate.c, note.c
+ * and cache.c alone: whoever else includes this could make believe that somebody was authenticated.
  */
 #ifndef SERVER_TOKEN_PRINCIPAL_MAKE_H
 #define SERVER_TOKEN_PRINCIPAL_MAKE_H

@@ -11,7 +11,7 @@
 #include "common/attr.h"
 
 struct trace {
-    /* step is static; text lives until it returns, is not escaped, and never holds a signature. */
+    /* Both live until it returns; text is not escaped, and never holds a signature. */
     void (*note)(void *argument, const char *step, bool good, const char *text);
     void *argument;
 };

@@ -10,6 +10,7 @@
 #define deny_list_at tested_list_at
 #define deny_list_judge tested_list_judge
 #define deny_list_judge_principal tested_list_judge_principal
+#define deny_list_find_principal tested_list_find_principal
 #define siphash_1_3 chosen_deny_hash
 
 #include "server/token/deny.c"
