@@ -64,7 +64,7 @@ TEST(a_document_quotes_what_is_written_into_it) {
     config_unref(config);
 }
 
-#define RESOURCES                                                                                       \
+#define RESOURCES                                                                                  \
     "  - {resource: \"https://a.example/x\"}\n"                                                    \
     "  - {resource: \"https://b.example/x\"}\n"                                                    \
     "  - {resource: \"https://b.example:8443/x/deep/\"}\n"                                         \
