@@ -224,7 +224,10 @@ TEST(a_target_that_fails_is_out_after_max_fails_until_one_request_finds_it_good)
     for (size_t row = 0; row < ARRAY_LEN(rows); row++) {
         struct targets targets = start_targets(2);
         struct scene scene = start_with(
-            &targets, "health: {max_fails: 2, retry_after: 1s}, timeouts: {first_byte: 50ms}");
+            &targets,
+            SCENE_SANITIZED
+                ? "health: {max_fails: 2, retry_after: 1s}, timeouts: {first_byte: 1s}"
+                : "health: {max_fails: 2, retry_after: 1s}, timeouts: {first_byte: 300ms}");
         struct client *client = gated_client(&scene);
         upstream_script(targets.all[0], "/", rows[row].steps);
         ck_assert_int_eq(count_failures(client, 30, rows[row].status), 2);
