@@ -27,7 +27,7 @@ struct pulse {
     atomic_bool wanted;     /* a forced refresh was asked for and has not begun */
     atomic_bool fetching;   /* a refresh is under way */
     _Atomic uint64_t forced_count;
-    pthread_mutex_t lock; /* of what follows; requests never take it */
+    pthread_mutex_t lock; /* of what follows */
     struct standing standing;
 };
 
@@ -45,7 +45,8 @@ void pulse_note_keys(struct pulse *pulse, int64_t due_ms, bool changed);
 /* The refresh thread: one has failed. why is copied. */
 void pulse_note_failure(struct pulse *pulse, int64_t due_ms, const char *why);
 
-/* Any thread but a worker in the middle of a request: how it stands now. */
+/* Any thread: how it stands now. Waits for the refresh thread, for a copy at most; requests for the
+ * public listeners never ask. */
 struct standing pulse_standing(struct pulse *pulse);
 
 #endif
