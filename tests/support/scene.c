@@ -92,10 +92,14 @@ void scene_end(struct scene *scene) {
 }
 
 bool scene_reload(const struct scene *scene, const struct scene_options *options) {
+    scene_configure(scene, options);
+    return scene_reload_as_it_stands(scene);
+}
+
+bool scene_reload_as_it_stands(const struct scene *scene) {
     struct process *process = scene->daemon->process;
     int good = process_count_errors(process, "notice: reloaded");
     int bad = process_count_errors(process, "error: reload failed");
-    scene_configure(scene, options);
     process_signal(process, SIGHUP);
     for (long until = process_now_ms() + 10000; process_now_ms() < until; process_sleep_ms(5)) {
         if (process_count_errors(process, "notice: reloaded") > good) return true;

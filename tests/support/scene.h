@@ -42,6 +42,9 @@ void scene_end(struct scene *scene);
 /* Another configuration, and SIGHUP. Returns whether it was taken, once the daemon said so. */
 bool scene_reload(const struct scene *scene, const struct scene_options *options);
 
+/* The same for the configuration that is there by now, if any. */
+bool scene_reload_as_it_stands(const struct scene *scene);
+
 /* The configuration file alone, unread by the daemon so far. */
 void scene_configure(const struct scene *scene, const struct scene_options *options);
 
