@@ -92,7 +92,7 @@ TEST(another_issuer_and_another_audience_are_accepted_after_a_reload) {
                               "\"%s\"}\n%s",
                               (int)(at - one), one, SCENE_ISSUER, scene.keys, yaml);
     free(scratch_file(scene.daemon->folder, "bearerd.yaml", span_of(both)));
-    process_signal(scene.daemon->process, SIGHUP);
+    ck_assert(scene_reload_as_it_stands(&scene));
     ck_assert(daemon_wait_status(scene.daemon, "/profile/", token, 200, 5000 * SLOW));
     check_status(&scene, "/profile/", scene.token, 200);
 
