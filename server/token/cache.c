@@ -11,6 +11,8 @@
 /* At each addition so many of the oldest entries are looked at, and go if they hold no longer: what
  * expired, or outlived a reload, leaves little by little and never stops the worker. */
 #define SWEEP 4
+/* More than the base64url of the shortest signature, 32 bytes. */
+#define HASHED_TAIL 64
 
 struct entry {
     struct entry *next; /* in the same bucket */
@@ -84,13 +86,22 @@ static size_t entry_size(size_t token_len) {
     return sizeof(struct entry) + token_len;
 }
 
+/*
+ * Of the last bytes only: there is the signature, in which verified tokens differ if they differ at
+ * all. Without the key of an issuer nobody makes several that end alike.
+ */
+static uint64_t hash_of(const struct token_cache *cache, struct span token) {
+    return siphash_1_3(&cache->key,
+                       span_from(token, token.len > HASHED_TAIL ? token.len - HASHED_TAIL : 0));
+}
+
 static struct entry **bucket_of(struct token_cache *cache, uint64_t hash) {
     return &cache->buckets[hash & cache->mask];
 }
 
 /*
  * All bytes of the token are compared, so that no collision can lend somebody another's name. How
- * long that takes tells nothing: without the key nobody gets so far with a token that is not here.
+ * long that takes tells nothing: nobody gets so far who does not have the signature already.
  */
 static struct entry *find(struct token_cache *cache, struct span token, uint64_t hash) {
     struct entry *entry = *bucket_of(cache, hash);
@@ -173,7 +184,7 @@ static void make_room(struct token_cache *cache) {
 struct principal *token_cache_find(struct token_cache *cache, struct span token,
                                    const struct evidence *evidence, const struct keyring *ring) {
     if (!cache) return NULL;
-    struct entry *entry = find(cache, token, siphash_1_3(&cache->key, token));
+    struct entry *entry = find(cache, token, hash_of(cache, token));
     if (entry && !stands(entry, evidence, ring)) {
         remove_entry(cache, entry);
         entry = NULL;
@@ -194,7 +205,7 @@ void token_cache_add(struct token_cache *cache, struct span token, struct princi
                      const struct evidence *evidence) {
     if (!cache) return;
     sweep(cache, evidence, facts->ring);
-    uint64_t hash = siphash_1_3(&cache->key, token);
+    uint64_t hash = hash_of(cache, token);
     struct entry *old = find(cache, token, hash);
     if (old) remove_entry(cache, old);
     if (entry_size(token.len) + principal_size(principal) > cache->bytes_max) return;

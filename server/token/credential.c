@@ -58,3 +58,13 @@ enum credential_found credential_parse(const struct evidence *evidence, size_t t
     ret->token = token;
     return CREDENTIAL_BEARER;
 }
+
+struct span credential_peek(const struct evidence *evidence, size_t token_max) {
+    static const struct span scheme = SPAN_LITERAL("Bearer ");
+
+    if (evidence->authorization_count != 1) return SPAN_NONE;
+    struct span value = span_trim(evidence->authorization);
+    if (!span_equal_nocase(span_until(value, scheme.len), scheme)) return SPAN_NONE;
+    struct span token = span_from(value, scheme.len);
+    return token.len <= token_max ? token : SPAN_NONE;
+}

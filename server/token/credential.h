@@ -26,4 +26,12 @@ enum credential_found {
 enum credential_found credential_parse(const struct evidence *evidence, size_t token_max,
                                        struct credential *ret, struct refusal *refusal);
 
+/*
+ * What would be the token, if the header is one that credential_parse() accepts with one space in
+ * it: to look for among those that were accepted before, and for nothing else, since no byte of it
+ * was looked at. Absent where it is plain that there is no such token, or a larger one than
+ * token_max.
+ */
+struct span credential_peek(const struct evidence *evidence, size_t token_max);
+
 #endif

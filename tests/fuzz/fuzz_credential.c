@@ -31,10 +31,15 @@ static void check(struct span value, size_t count, size_t token_max) {
     struct credential credential = {SPAN_NONE};
     struct refusal refusal = {0};
 
+    struct span peeked = credential_peek(&evidence, token_max);
+
     switch (credential_parse(&evidence, token_max, &credential, &refusal)) {
     case CREDENTIAL_BEARER:
         demand(count == 1);
         check_bearer(value, credential.token, token_max);
+        /* One space: then it is what was peeked at. */
+        demand(peeked.ptr + peeked.len == credential.token.ptr + credential.token.len);
+        demand(peeked.ptr == credential.token.ptr || peeked.ptr[0] == ' ');
         return;
     case CREDENTIAL_NONE:
         demand(refusal.reason == REASON_NO_CREDENTIALS || refusal.reason == REASON_OTHER_SCHEME);

@@ -139,6 +139,25 @@ TEST(a_token_is_found_by_all_of_its_bytes) {
     }
 }
 
+/* Of long ones only the end is hashed. */
+TEST(tokens_that_end_alike_stay_apart) {
+    static const char end[] = "0123456789012345678901234567890123456789012345678901234567890123";
+    struct scene scene;
+    scene_open(&scene, 16);
+    char *one = scratch_text("a.b.%s", end), *two = scratch_text("A.b.%s", end);
+    add(&scene, one);
+    ck_assert(has(&scene, one));
+    ck_assert(!has(&scene, two));
+    ck_assert(!has(&scene, end));
+    add(&scene, two);
+    add(&scene, end);
+    ck_assert(has(&scene, one));
+    ck_assert(has(&scene, two));
+    ck_assert(has(&scene, end));
+    free(one), free(two);
+    scene_done(&scene);
+}
+
 /* has() tells whether each token brings its own user. */
 TEST(colliding_tokens_stay_apart) {
     enum { COUNT = 64 };
