@@ -93,10 +93,11 @@ static void note_route(struct walk *walk) {
 /* --- the stairs ---------------------------------------------------------------------------- */
 
 static bool judge_token(struct walk *walk) {
+    static const struct aids no_aids = {0};
     const struct explain_question *question = walk->question;
     const struct keyring_entry *entry = NULL;
     enum authenticated found =
-        authenticate(&walk->evidence, question->ring, NULL, question->config->limits.token,
+        authenticate(&walk->evidence, question->ring, &no_aids, question->config->limits.token,
                      &walk->principal, &entry, &walk->report->refusal);
 
     walk->report->needs_keys = found == AUTH_NEEDS_KEYS;

@@ -348,7 +348,7 @@ static enum MHD_Result judge(struct worker *worker, struct conn *conn, struct sp
         if (!find_route(conn, &match, &result)) return result;
         struct evidence evidence = evidence_of(request);
         enum authenticated authenticated =
-            authenticate(&evidence, view->ring, worker->tokens, config->limits.token,
+            authenticate(&evidence, view->ring, &worker->aids, config->limits.token,
                          &request->principal, &entry, refusal);
         if (authenticated != AUTH_NEEDS_KEYS) return decide(conn, &match, authenticated, &evidence);
         enum keystore_hint hint = ask_for_keys(worker, request, entry);
@@ -377,7 +377,7 @@ static bool may_administer(struct worker *worker, struct conn *conn, bool *ret_a
 
     *ret_authorized = setup->admin_route.require != NULL;
     if (!*ret_authorized || is_health(request->target.path)) return true;
-    if (authenticate(&evidence, request->view->ring, worker->tokens, setup->config->limits.token,
+    if (authenticate(&evidence, request->view->ring, &worker->aids, setup->config->limits.token,
                      &request->principal, &entry, &request->refusal) != AUTH_PRINCIPAL)
         return false;
     struct decision decision = authorize(&match, request->principal, &evidence, &request->refusal);

@@ -129,7 +129,7 @@ void tally_connection(struct worker *worker) {
 }
 
 void tally_cache(struct worker *worker) {
-    struct token_cache_counters counters = token_cache_count(worker->tokens);
+    struct token_cache_counters counters = token_cache_count(worker->aids.cache);
     struct metrics_cache cache = {.hits = counters.hits,
                                   .misses = counters.misses,
                                   .evictions = counters.evictions,

@@ -286,8 +286,8 @@ static void size_token_cache(struct worker *worker) {
     size_t entries = (size_t)((in_all + setup->workers - 1) / setup->workers);
 
     if (entries == worker->tokens_max) return;
-    token_cache_free(worker->tokens);
-    worker->tokens = token_cache_new(entries);
+    token_cache_free(worker->aids.cache);
+    worker->aids.cache = token_cache_new(entries);
     worker->tokens_max = entries;
 }
 
@@ -447,7 +447,8 @@ void worker_release(struct worker *worker) {
     reactor_run_deferred(&worker->reactor);
     relay_free_spares(worker);
     field_list_done(&worker->fields);
-    token_cache_free(worker->tokens);
+    token_cache_free(worker->aids.cache);
+    verifier_free(worker->aids.verifier);
     for (size_t i = 0; i < worker->watch_count; i++) {
         listener_unref(worker->watches[i].listener);
         tls_unref(worker->watches[i].tls);
@@ -475,10 +476,11 @@ static bool prepare(struct worker *worker) {
     bool ready = reactor_init(&worker->reactor);
     pool_init(&worker->pool, &worker->reactor, worker->index);
     worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    worker->aids.verifier = verifier_new();
     worker->wake_source.ready = on_wake;
     worker->http_source.ready = on_http;
     atomic_store(&worker->heartbeat_ms, worker->reactor.now_ms);
-    return ready && worker->wake_fd >= 0 &&
+    return ready && worker->wake_fd >= 0 && worker->aids.verifier &&
            reactor_watch(&worker->reactor, worker->wake_fd, &worker->wake_source, EPOLLIN) &&
            view_update(&worker->view, worker->shared) &&
            add_daemon(worker, false, &worker->plain) && rewatch(worker);

@@ -11,7 +11,7 @@
 #include "server/loop/conn.h"
 #include "server/proxy/field.h"
 #include "server/proxy/pool.h"
-#include "server/token/cache.h"
+#include "server/token/authenticate.h"
 
 /* A listening socket as this worker watches it. */
 struct watch {
@@ -55,7 +55,7 @@ struct worker {
     struct lingerer *lingering; /* closed connections whose client still sends; oldest first */
     struct lingerer *lingering_last;
     unsigned lingering_count;
-    struct token_cache *tokens; /* verified ones; NULL: none are kept */
+    struct aids aids;           /* its cache NULL: no verified tokens are kept */
     size_t tokens_max;          /* entries it was made for */
     struct pool pool;           /* connections to upstreams */
     struct probes *probes;      /* health checks, in the first worker; NULL: none */

@@ -12,7 +12,7 @@
 struct measure {
     const struct evidence *evidence;
     const struct keyring *ring;
-    struct token_cache *cache;
+    const struct aids *aids;
 };
 
 /* --- a JWT verified by the keys of its issuer ---------------------------------------------- */
@@ -93,15 +93,16 @@ static bool check_denied(const struct principal *principal, const struct key *ke
 
 /* Was the token made by the issuer? AUTH_PRINCIPAL with the key that says so. */
 static enum authenticated prove(const struct jws *jws, const struct keyring_entry *entry,
-                                const struct evidence *evidence, const struct key **ret_key,
+                                const struct measure *by, const struct key **ret_key,
                                 struct refusal *refusal) {
-    const struct trace *trace = evidence->trace;
+    const struct trace *trace = by->evidence->trace;
 
     if (!check_algorithm(jws, entry->issuer, trace, refusal)) return AUTH_REFUSED;
-    enum authenticated found = find_key(jws, entry, evidence->now_ms, ret_key, refusal);
+    enum authenticated found = find_key(jws, entry, by->evidence->now_ms, ret_key, refusal);
     if (trace) note_key(trace, jws, entry, *ret_key, refusal);
     if (found != AUTH_PRINCIPAL) return found;
-    if (verify_signature(*ret_key, jws->algorithm, jws->signing_input, jws->signature)) {
+    if (verify_signature(by->aids->verifier, *ret_key, jws->algorithm, jws->signing_input,
+                         jws->signature)) {
         TRACE_GOOD(trace, "signature", "valid");
         return AUTH_PRINCIPAL;
     }
@@ -122,7 +123,7 @@ static enum authenticated judge_jwt(struct span token, const struct jwt *jwt,
     CLEANUP(principal_unrefp) struct principal *principal = NULL;
 
     if (!find_issuer(jwt, by, &entry, refusal)) return AUTH_REFUSED;
-    enum authenticated found = prove(jws, entry, evidence, &key, refusal);
+    enum authenticated found = prove(jws, entry, by, &key, refusal);
     if (found == AUTH_NEEDS_KEYS) *ret_entry = entry;
     if (found != AUTH_PRINCIPAL) {
         if (evidence->trace)
@@ -138,7 +139,7 @@ static enum authenticated judge_jwt(struct span token, const struct jwt *jwt,
         !check_denied(principal, key, evidence, refusal))
         return AUTH_REFUSED;
     struct signature_facts facts = {by->ring, entry, key, jws->kid.ptr != NULL, jws->algorithm};
-    token_cache_add(by->cache, token, principal, &validity, &facts, evidence);
+    token_cache_add(by->aids->cache, token, principal, &validity, &facts, evidence);
     *ret_principal = TAKE_PTR(principal);
     return AUTH_PRINCIPAL;
 }
@@ -165,7 +166,7 @@ static enum authenticated by_jwt(const struct credential *credential, const stru
 /* Whoever sends the bytes of a token that was found good needs no other proof that they are one. */
 static struct principal *find_known(const struct measure *by, size_t token_max) {
     struct span token = credential_peek(by->evidence, token_max);
-    return token.len ? token_cache_find(by->cache, token, by->evidence, by->ring) : NULL;
+    return token.len ? token_cache_find(by->aids->cache, token, by->evidence, by->ring) : NULL;
 }
 
 /* --- the methods --------------------------------------------------------------------------- */
@@ -186,10 +187,10 @@ static const struct method {
 };
 
 enum authenticated authenticate(const struct evidence *evidence, const struct keyring *ring,
-                                struct token_cache *cache, size_t token_max,
+                                const struct aids *aids, size_t token_max,
                                 struct principal **ret_principal,
                                 const struct keyring_entry **ret_entry, struct refusal *refusal) {
-    struct measure by = {evidence, ring, cache};
+    struct measure by = {evidence, ring, aids};
     struct credential credential;
 
     *ret_principal = find_known(&by, token_max);

@@ -10,6 +10,7 @@
 #include "server/token/evidence.h"
 #include "server/token/principal.h"
 #include "server/token/reason.h"
+#include "server/token/verifier.h"
 
 enum authenticated {
     AUTH_PRINCIPAL, /* *ret_principal is set */
@@ -18,14 +19,19 @@ enum authenticated {
     AUTH_NEEDS_KEYS /* refused as it stands, but *ret_entry's issuer may have newer keys */
 };
 
+/* What a thread keeps from one token to the next. It makes judging faster and changes no verdict; any
+ * of it may be NULL. */
+struct aids {
+    struct token_cache *cache;
+    struct verifier *verifier;
+};
+
 /*
- * Judge the evidence by the keys and issuers of ring, and by what it says is denied. What cache,
- * the worker's own (NULL: none), knows of the token makes it faster and changes no answer.
- * token_max is the largest token accepted, in bytes. The caller drops its reference to the
+ * Judge the evidence by the keys and issuers of ring, and by what it says is denied. token_max is the largest token accepted, in bytes. The caller drops its reference to the
  * principal before it drops the ring.
  */
 enum authenticated authenticate(const struct evidence *evidence, const struct keyring *ring,
-                                struct token_cache *cache, size_t token_max,
+                                const struct aids *aids, size_t token_max,
                                 struct principal **ret_principal,
                                 const struct keyring_entry **ret_entry,
                                 struct refusal *refusal) MUST_CHECK;

@@ -160,7 +160,7 @@ static void check_token(struct span token) {
     check_header(&jwt.jws);
     demand(json_is_object(jwt.claims));
     if (keyset_find(keys(), jwt.jws.kid, jwt.jws.algorithm, &key) == KEY_FOUND)
-        (void)!verify_signature(key, jwt.jws.algorithm, jwt.jws.signing_input, jwt.jws.signature);
+        (void)!verify_signature(NULL, key, jwt.jws.algorithm, jwt.jws.signing_input, jwt.jws.signature);
     demand(ERR_peek_error() == 0);
     judge(&jwt, false);
     judge(&jwt, true);

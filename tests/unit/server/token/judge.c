@@ -43,6 +43,7 @@ static void put_keys(struct judge *judge, size_t index, struct keyset *keys) {
 
 void judge_open_yaml(struct judge *judge, const char *yaml, char *const *jwks, size_t count) {
     *judge = (struct judge){.path = "/", .now = JUDGE_NOW, .now_ms = 1000, .token_max = 16384};
+    judge->verifier = verifier_new();
     judge->config = parse_config(yaml);
     judge->routes = routes_new(judge->config);
     ck_assert_ptr_nonnull(judge->routes);
@@ -115,6 +116,7 @@ void judge_deny(struct judge *judge, const char *text) {
 void judge_done(struct judge *judge) {
     deny_list_unref(judge->denied);
     token_cache_free(judge->cache);
+    verifier_free(judge->verifier);
     keyring_unref(judge->ring);
     routes_free(judge->routes);
     config_unref(judge->config);
@@ -156,8 +158,10 @@ struct verdict judge_header(const struct judge *judge, struct span value, size_t
                                 .denied = judge->denied,
                                 .denied_generation = judge->denied_generation};
 
+    struct aids aids = {judge->cache, judge->verifier};
+
     ck_assert_int_eq(routes_find(judge->routes, &query, &match), ROUTE_FOUND);
-    enum authenticated result = authenticate(&evidence, judge->ring, judge->cache, judge->token_max,
+    enum authenticated result = authenticate(&evidence, judge->ring, &aids, judge->token_max,
                                              &principal, &entry, &refusal);
     ck_assert((result == AUTH_PRINCIPAL) == (principal != NULL));
     ck_assert((result == AUTH_NEEDS_KEYS) == (entry != NULL));

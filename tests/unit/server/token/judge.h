@@ -7,6 +7,7 @@
 
 #include "server/keys/keyring.h"
 #include "server/token/cache.h"
+#include "server/token/verifier.h"
 #include "server/token/deny.h"
 #include "tests/support/mint.h"
 #include "tests/support/scratch.h"
@@ -23,6 +24,7 @@ struct judge {
     int64_t now;      /* wall clock, seconds; tests move it */
     int64_t now_ms;   /* monotonic */
     size_t token_max;
+    struct verifier *verifier;
     struct token_cache *cache; /* NULL unless the test makes one; judge_done() frees it */
     struct deny_list *denied;  /* NULL unless judge_deny() was called */
     uint64_t denied_generation;

@@ -21,7 +21,7 @@ static bool verifies(const json_t *keys, const char *token) {
 
     struct keyset *set = vectors_keys(keys);
     bool valid = set && keyset_find(set, jws.kid, jws.algorithm, &key) == KEY_FOUND &&
-                 verify_signature(key, jws.algorithm, jws.signing_input, jws.signature);
+                 verify_signature(NULL, key, jws.algorithm, jws.signing_input, jws.signature);
     ck_assert_uint_eq(ERR_peek_error(), 0);
     keyset_unref(set);
     jws_done(&jws);
