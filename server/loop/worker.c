@@ -287,7 +287,10 @@ static void size_token_cache(struct worker *worker) {
 
     if (entries == worker->tokens_max) return;
     token_cache_free(worker->aids.cache);
+    token_cache_free(worker->aids.expired);
     worker->aids.cache = token_cache_new(entries);
+    worker->aids.expired =
+        token_cache_new(entries < TOKEN_CACHE_EXPIRED ? entries : TOKEN_CACHE_EXPIRED);
     worker->tokens_max = entries;
 }
 
@@ -448,6 +451,7 @@ void worker_release(struct worker *worker) {
     relay_free_spares(worker);
     field_list_done(&worker->fields);
     token_cache_free(worker->aids.cache);
+    token_cache_free(worker->aids.expired);
     verifier_free(worker->aids.verifier);
     for (size_t i = 0; i < worker->watch_count; i++) {
         listener_unref(worker->watches[i].listener);

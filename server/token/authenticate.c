@@ -131,14 +131,16 @@ static enum authenticated judge_jwt(struct span token, const struct jwt *jwt,
                           key ? "not made by that key over this token" : "cannot be checked");
         return found;
     }
+    struct signature_facts facts = {by->ring, entry, key, jws->kid.ptr != NULL, jws->algorithm};
     bool hold =
         claims_check(jwt, entry->issuer, evidence->now, evidence->trace, &validity, refusal);
     if (evidence->trace) note_principal(evidence->trace, jwt, entry->issuer);
+    if (!hold && refusal->reason == REASON_TOKEN_EXPIRED)
+        token_cache_add_expired(by->aids->expired, token, &validity, &facts, evidence);
     if (!hold ||
         !principal_make(jwt->claims, entry->issuer, validity.expires, &principal, refusal) ||
         !check_denied(principal, key, evidence, refusal))
         return AUTH_REFUSED;
-    struct signature_facts facts = {by->ring, entry, key, jws->kid.ptr != NULL, jws->algorithm};
     token_cache_add(by->aids->cache, token, principal, &validity, &facts, evidence);
     *ret_principal = TAKE_PTR(principal);
     return AUTH_PRINCIPAL;
@@ -161,12 +163,27 @@ static enum authenticated by_jwt(const struct credential *credential, const stru
     return result;
 }
 
-/* --- tokens that were accepted before ------------------------------------------------------ */
+/* --- tokens that were verified before ------------------------------------------------------ */
 
-/* Whoever sends the bytes of a token that was found good needs no other proof that they are one. */
-static struct principal *find_known(const struct measure *by, size_t token_max) {
+/*
+ * Whoever sends the bytes of a token that was found good needs no other proof that they are one.
+ * Returns whether the verdict is known.
+ */
+static bool find_known(const struct measure *by, size_t token_max, struct principal **ret_principal,
+                       enum authenticated *ret, struct refusal *refusal) {
+    const struct aids *aids = by->aids;
+    const struct config_issuer *issuer;
+    int64_t exp;
+
     struct span token = credential_peek(by->evidence, token_max);
-    return token.len ? token_cache_find(by->aids->cache, token, by->evidence, by->ring) : NULL;
+    if (token.len == 0) return false;
+    *ret_principal = token_cache_find(aids->cache, token, by->evidence, by->ring);
+    *ret = *ret_principal ? AUTH_PRINCIPAL : AUTH_REFUSED;
+    if (*ret_principal) return true;
+    if (!token_cache_find_expired(aids->expired, token, by->evidence, by->ring, &exp, &issuer))
+        return false;
+    claims_refuse_expired(exp, by->evidence->now, issuer, refusal);
+    return true;
 }
 
 /* --- the methods --------------------------------------------------------------------------- */
@@ -193,8 +210,8 @@ enum authenticated authenticate(const struct evidence *evidence, const struct ke
     struct measure by = {evidence, ring, aids};
     struct credential credential;
 
-    *ret_principal = find_known(&by, token_max);
-    if (*ret_principal) return AUTH_PRINCIPAL;
+    enum authenticated known;
+    if (find_known(&by, token_max, ret_principal, &known, refusal)) return known;
     enum credential_found found = credential_parse(evidence, token_max, &credential, refusal);
     if (found != CREDENTIAL_BEARER) TRACE_BAD(evidence->trace, "credential", "%s", refusal->text);
     if (found == CREDENTIAL_NONE) return AUTH_ABSENT;

@@ -19,16 +19,18 @@ enum authenticated {
     AUTH_NEEDS_KEYS /* refused as it stands, but *ret_entry's issuer may have newer keys */
 };
 
-/* What a thread keeps from one token to the next. It makes judging faster and changes no verdict; any
- * of it may be NULL. */
+/* What a thread keeps from one token to the next. It makes judging faster and changes no verdict;
+ * any of it may be NULL. */
 struct aids {
     struct token_cache *cache;
+    struct token_cache *expired; /* for token_cache_add_expired() */
     struct verifier *verifier;
 };
 
 /*
- * Judge the evidence by the keys and issuers of ring, and by what it says is denied. token_max is the largest token accepted, in bytes. The caller drops its reference to the
- * principal before it drops the ring.
+ * Judge the evidence by the keys and issuers of ring, and by what it says is denied. token_max is
+ * the largest token accepted, in bytes. The caller drops its reference to the principal before it
+ * drops the ring.
  */
 enum authenticated authenticate(const struct evidence *evidence, const struct keyring *ring,
                                 const struct aids *aids, size_t token_max,

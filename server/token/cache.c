@@ -19,7 +19,7 @@ struct entry {
     struct entry *newer;
     struct entry *older;
     uint64_t hash;
-    struct principal *principal;
+    struct principal *principal; /* NULL: the token had expired */
     struct signer *signer;
     struct validity validity;
     uint64_t passed_generation; /* of the newest deny list that has nothing about it; 0 = none */
@@ -116,7 +116,7 @@ static void insert(struct token_cache *cache, struct entry *entry) {
     entry->next = *bucket;
     *bucket = entry;
     put_first(cache, entry);
-    principal_charge(entry->principal, &cache->counters.bytes);
+    if (entry->principal) principal_charge(entry->principal, &cache->counters.bytes);
     cache->counters.bytes += entry_size(entry->token_len);
     cache->counters.entries++;
 }
@@ -126,7 +126,7 @@ static void remove_entry(struct token_cache *cache, struct entry *entry) {
     while (*link != entry) link = &(*link)->next;
     *link = entry->next;
     take_out(cache, entry);
-    principal_charge(entry->principal, NULL);
+    if (entry->principal) principal_charge(entry->principal, NULL);
     cache->counters.bytes -= entry_size(entry->token_len);
     cache->counters.entries--;
 
@@ -158,8 +158,9 @@ static bool passes(struct entry *entry, const struct evidence *evidence) {
 
 static bool stands(struct entry *entry, const struct evidence *evidence,
                    const struct keyring *ring) {
-    return validity_holds(&entry->validity, evidence->now) &&
-           signer_stands(entry->signer, ring, evidence->now_ms) && passes(entry, evidence);
+    if (!signer_stands(entry->signer, ring, evidence->now_ms)) return false;
+    if (!entry->principal) return evidence->now >= entry->validity.until;
+    return validity_holds(&entry->validity, evidence->now) && passes(entry, evidence);
 }
 
 /* --- room ---------------------------------------------------------------------------------- */
@@ -181,9 +182,8 @@ static void make_room(struct token_cache *cache) {
 
 /* --- for authenticate() -------------------------------------------------------------------- */
 
-struct principal *token_cache_find(struct token_cache *cache, struct span token,
+static struct entry *find_standing(struct token_cache *cache, struct span token,
                                    const struct evidence *evidence, const struct keyring *ring) {
-    if (!cache) return NULL;
     struct entry *entry = find(cache, token, hash_of(cache, token));
     if (entry && !stands(entry, evidence, ring)) {
         remove_entry(cache, entry);
@@ -196,19 +196,37 @@ struct principal *token_cache_find(struct token_cache *cache, struct span token,
     cache->counters.hits++;
     take_out(cache, entry);
     put_first(cache, entry);
+    return entry;
+}
+
+struct principal *token_cache_find(struct token_cache *cache, struct span token,
+                                   const struct evidence *evidence, const struct keyring *ring) {
+    struct entry *entry = cache ? find_standing(cache, token, evidence, ring) : NULL;
+    if (!entry) return NULL;
     make_room(cache);
     return principal_ref(entry->principal);
 }
 
-void token_cache_add(struct token_cache *cache, struct span token, struct principal *principal,
-                     const struct validity *validity, const struct signature_facts *facts,
-                     const struct evidence *evidence) {
-    if (!cache) return;
+bool token_cache_find_expired(struct token_cache *cache, struct span token,
+                              const struct evidence *evidence, const struct keyring *ring,
+                              int64_t *ret_exp, const struct config_issuer **ret_issuer) {
+    const struct entry *entry = cache ? find_standing(cache, token, evidence, ring) : NULL;
+    if (!entry) return false;
+    *ret_exp = entry->validity.expires;
+    *ret_issuer = signer_issuer(entry->signer);
+    return true;
+}
+
+/* principal: NULL for a token that has expired. */
+static void keep(struct token_cache *cache, struct span token, struct principal *principal,
+                 const struct validity *validity, const struct signature_facts *facts,
+                 const struct evidence *evidence) {
     sweep(cache, evidence, facts->ring);
     uint64_t hash = hash_of(cache, token);
     struct entry *old = find(cache, token, hash);
     if (old) remove_entry(cache, old);
-    if (entry_size(token.len) + principal_size(principal) > cache->bytes_max) return;
+    size_t size = entry_size(token.len) + (principal ? principal_size(principal) : 0);
+    if (size > cache->bytes_max) return;
 
     struct entry *entry = malloc(entry_size(token.len));
     struct signer *signer = entry ? signer_get(&cache->signers, facts) : NULL;
@@ -217,13 +235,25 @@ void token_cache_add(struct token_cache *cache, struct span token, struct princi
         return;
     }
     *entry = (struct entry){.hash = hash,
-                            .principal = principal_ref(principal),
+                            .principal = principal ? principal_ref(principal) : NULL,
                             .signer = signer,
                             .validity = *validity,
                             .token_len = token.len};
     memcpy(entry->token, token.ptr, token.len);
     insert(cache, entry);
     make_room(cache);
+}
+
+void token_cache_add(struct token_cache *cache, struct span token, struct principal *principal,
+                     const struct validity *validity, const struct signature_facts *facts,
+                     const struct evidence *evidence) {
+    if (cache) keep(cache, token, principal, validity, facts, evidence);
+}
+
+void token_cache_add_expired(struct token_cache *cache, struct span token,
+                             const struct validity *validity, const struct signature_facts *facts,
+                             const struct evidence *evidence) {
+    if (cache) keep(cache, token, NULL, validity, facts, evidence);
 }
 
 struct token_cache_counters token_cache_count(const struct token_cache *cache) {

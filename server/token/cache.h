@@ -3,10 +3,11 @@
  * and base64 once and not for every request. Each worker has its own: no lock, no atomics.
  *
  * Only verified tokens get in, so nothing that strangers make up can push others out; refusals and
- * decisions are not kept. A token is found by all of its bytes, and answered from here only where
- * the full judgement would come to the same: same configuration, times that hold now, keys of its
- * issuer that may serve and lead to the very key that verified it, and no deny list that has it.
- * Otherwise the entry ends and the caller judges anew, which gives the precise refusal.
+ * decisions are not kept, but for the one that a token has expired. A token is found by all of its
+ * bytes, and answered from here only where the full judgement would come to the same: same
+ * configuration, times that hold now, keys of its issuer that may serve and lead to the very key
+ * that verified it, and no deny list that has it. Otherwise the entry ends and the caller judges
+ * anew, which gives the precise refusal.
  */
 #ifndef SERVER_TOKEN_CACHE_H
 #define SERVER_TOKEN_CACHE_H
@@ -53,6 +54,26 @@ struct principal *token_cache_find(struct token_cache *cache, struct span token,
 void token_cache_add(struct token_cache *cache, struct span token, struct principal *principal,
                      const struct validity *validity, const struct signature_facts *facts,
                      const struct evidence *evidence);
+
+/* Tokens that had expired by the time they came, kept in a cache of their own. */
+#define TOKEN_CACHE_EXPIRED 1024
+
+/*
+ * The same for a token that was verified and has expired: a client that goes on sending it costs
+ * no more signatures. Kept apart from tokens that hold, so that none of those has to go for it.
+ */
+void token_cache_add_expired(struct token_cache *cache, struct span token,
+                             const struct validity *validity, const struct signature_facts *facts,
+                             const struct evidence *evidence);
+
+/*
+ * Is that a token added by token_cache_add_expired() whose signature the keys of ring would still
+ * verify, and is it still expired? Then the first fault in it is just that: *ret_exp is its exp
+ * claim and *ret_issuer its issuer, who lives as long as ring. Allocates nothing.
+ */
+bool token_cache_find_expired(struct token_cache *cache, struct span token,
+                              const struct evidence *evidence, const struct keyring *ring,
+                              int64_t *ret_exp, const struct config_issuer **ret_issuer);
 
 /* Since the cache was made, and at this moment. */
 struct token_cache_counters {

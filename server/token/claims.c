@@ -80,6 +80,12 @@ struct judged {
     struct validity validity;
 };
 
+bool claims_refuse_expired(int64_t exp, int64_t now, const struct config_issuer *issuer,
+                           struct refusal *refusal) {
+    return refuse_time(refusal, REASON_TOKEN_EXPIRED, "token expired at", exp, now,
+                       issuer->leeway / 1000);
+}
+
 static bool check_exp(struct judged *judged, struct refusal *refusal) {
     bool present;
     int64_t exp;
@@ -90,8 +96,7 @@ static bool check_exp(struct judged *judged, struct refusal *refusal) {
     judged->validity.expires = exp;
     /* "On or after" exp it must not be accepted (RFC 7519 section 4.1.4). */
     if (judged->now >= judged->validity.until)
-        return refuse_time(refusal, REASON_TOKEN_EXPIRED, "token expired at", exp, judged->now,
-                           judged->leeway);
+        return claims_refuse_expired(exp, judged->now, judged->issuer, refusal);
     note_time(judged->trace, "expiry", "token expires at", exp, judged->now, judged->leeway);
     return true;
 }
@@ -305,6 +310,7 @@ bool claims_check(const struct jwt *jwt, const struct config_issuer *issuer, int
         struct refusal told;
         if (checks[i].holds(&judged, &told)) continue;
         if (hold) *refusal = told;
+        *ret_validity = judged.validity;
         if (!trace) return false;
         TRACE_BAD(trace, checks[i].step, "%s", told.text);
         hold = false;

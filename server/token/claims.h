@@ -27,12 +27,17 @@ static inline bool validity_holds(const struct validity *validity, int64_t now) 
 /*
  * Check type, audience, times, subject and binding of a token of this issuer at now (wall clock,
  * seconds). iss itself is already known to be equal. On true *ret_validity is set;
- * at any other moment the answer would differ only by what that says. With a trace (NULL: none) all
- * is looked at and told; the refusal is the first fault in any case.
+ * at any other moment the answer would differ only by what that says. Where the token has expired,
+ * until and expires of it are set: from until on the answer will be the same. With a trace (NULL:
+ * none) all is looked at and told; the refusal is the first fault in any case.
  */
 bool claims_check(const struct jwt *jwt, const struct config_issuer *issuer, int64_t now,
                   const struct trace *trace, struct validity *ret_validity,
                   struct refusal *refusal) MUST_CHECK;
+
+/* Refuse a token of issuer that expired at exp, as claims_check() does at now. Returns false. */
+bool claims_refuse_expired(int64_t exp, int64_t now, const struct config_issuer *issuer,
+                           struct refusal *refusal);
 
 /*
  * The claim at path: the member of exactly that name, or, level by level, "a.b" for b in the object

@@ -41,6 +41,10 @@ const char *signer_kid(const struct signer *signer) {
     return signer->key->kid;
 }
 
+const struct config_issuer *signer_issuer(const struct signer *signer) {
+    return &signer->config->issuers[signer->issuer];
+}
+
 bool signer_stands(struct signer *signer, const struct keyring *ring, int64_t now_ms) {
     if (signer->config != ring->config || !signer->keys) return false;
     const struct keyring_entry *entry = &ring->entries[signer->issuer];

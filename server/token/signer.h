@@ -41,6 +41,9 @@ bool signer_stands(struct signer *signer, const struct keyring *ring, int64_t no
 /* The kid of its key, whatever the token named; NULL: the key has none. For one that stands. */
 const char *signer_kid(const struct signer *signer);
 
+/* Whose key it is. Lives as long as the signer. */
+const struct config_issuer *signer_issuer(const struct signer *signer);
+
 /* May the issuer's keys serve at now_ms: were there ever any, and are they fresh enough? */
 static inline bool keys_may_serve(const struct keyring_entry *entry, int64_t now_ms) {
     return entry->keys && now_ms < entry->stale_at_ms;

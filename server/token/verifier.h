@@ -15,8 +15,8 @@
 
 struct verifier;
 
-/* An empty one, freed by verifier_free(); NULL without memory. It holds contexts of a bounded number
- * of keys, some that were withdrawn among them: which key may be used is not its matter. */
+/* An empty one, freed by verifier_free(); NULL without memory. It holds contexts of a bounded
+ * number of keys, some that were withdrawn among them: which key may be used is not its matter. */
 struct verifier *verifier_new(void);
 
 /* Free it and let go the keys in it. NULL is fine. */

@@ -116,6 +116,7 @@ void judge_deny(struct judge *judge, const char *text) {
 void judge_done(struct judge *judge) {
     deny_list_unref(judge->denied);
     token_cache_free(judge->cache);
+    token_cache_free(judge->expired);
     verifier_free(judge->verifier);
     keyring_unref(judge->ring);
     routes_free(judge->routes);
@@ -158,11 +159,11 @@ struct verdict judge_header(const struct judge *judge, struct span value, size_t
                                 .denied = judge->denied,
                                 .denied_generation = judge->denied_generation};
 
-    struct aids aids = {judge->cache, judge->verifier};
+    struct aids aids = {judge->cache, judge->expired, judge->verifier};
 
     ck_assert_int_eq(routes_find(judge->routes, &query, &match), ROUTE_FOUND);
-    enum authenticated result = authenticate(&evidence, judge->ring, &aids, judge->token_max,
-                                             &principal, &entry, &refusal);
+    enum authenticated result =
+        authenticate(&evidence, judge->ring, &aids, judge->token_max, &principal, &entry, &refusal);
     ck_assert((result == AUTH_PRINCIPAL) == (principal != NULL));
     ck_assert((result == AUTH_NEEDS_KEYS) == (entry != NULL));
     ck_assert_uint_eq(ERR_peek_error(), 0);

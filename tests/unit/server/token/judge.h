@@ -7,8 +7,8 @@
 
 #include "server/keys/keyring.h"
 #include "server/token/cache.h"
-#include "server/token/verifier.h"
 #include "server/token/deny.h"
+#include "server/token/verifier.h"
 #include "tests/support/mint.h"
 #include "tests/support/scratch.h"
 #include "tests/support/suite.h"
@@ -25,8 +25,9 @@ struct judge {
     int64_t now_ms;   /* monotonic */
     size_t token_max;
     struct verifier *verifier;
-    struct token_cache *cache; /* NULL unless the test makes one; judge_done() frees it */
-    struct deny_list *denied;  /* NULL unless judge_deny() was called */
+    struct token_cache *cache;   /* NULL unless the test makes one; judge_done() frees it */
+    struct token_cache *expired; /* the same */
+    struct deny_list *denied;    /* NULL unless judge_deny() was called */
     uint64_t denied_generation;
 };
 

@@ -14,10 +14,11 @@ static struct token_cache_counters count(const struct judge *judge) {
 static void expect(struct judge *judge, const char *label, const char *token, unsigned status,
                    const char *reason) {
     struct verdict cached = judge_expect(judge, label, strdup(token), status, reason);
-    struct token_cache *cache = judge->cache;
-    judge->cache = NULL;
+    struct token_cache *cache = judge->cache, *expired = judge->expired;
+    judge->cache = judge->expired = NULL;
     struct verdict plain = judge_expect(judge, label, strdup(token), status, reason);
     judge->cache = cache;
+    judge->expired = expired;
     ck_assert_str_eq(cached.text, plain.text);
     ck_assert_str_eq(cached.user, plain.user);
     ck_assert_str_eq(cached.scopes, plain.scopes);
@@ -44,7 +45,8 @@ static void expect_anew(struct judge *judge, const char *label, const char *toke
 static void open_with(struct judge *judge, const char *options, char *jwks) {
     judge_open(judge, options, jwks);
     judge->cache = token_cache_new(64);
-    ck_assert_ptr_nonnull(judge->cache);
+    judge->expired = token_cache_new(8);
+    ck_assert(judge->cache && judge->expired);
 }
 
 static char *jwks_rsa(const char *kid) {
@@ -175,6 +177,71 @@ TEST(t6_cached_tokens_follow_a_clock_that_jumps) {
     judge_done(&judge);
 }
 
+/* Is the verdict on the token one that was kept? */
+static bool is_kept_as_expired(struct judge *judge, const char *token) {
+    uint64_t hits = token_cache_count(judge->expired).hits;
+    judge_token(judge, strdup(token));
+    return token_cache_count(judge->expired).hits == hits + 1;
+}
+
+TEST(an_expired_token_that_is_sent_again_is_refused_with_the_difference_of_that_moment) {
+    struct judge judge;
+    open_with(&judge, "leeway: 10s", jwks_rsa("r"));
+    char *token = judge_mint("exp", "1700000300"), *other = judge_mint("exp", "1700000301");
+    judge.now = JUDGE_NOW + 4000;
+    ck_assert(!is_kept_as_expired(&judge, token));
+    for (int i = 0; i < 3; i++, judge.now += 61) {
+        ck_assert(is_kept_as_expired(&judge, token));
+        expect(&judge, "again", token, 401, "token_expired"); /* in the very same words */
+    }
+    ck_assert(!is_kept_as_expired(&judge, other));
+    ck_assert_uint_eq(count(&judge).entries, 0);
+    judge.now = 1700000300 + 9;
+    expect(&judge, "the clock was set back", token, 200, "");
+    free(token), free(other);
+    judge_done(&judge);
+}
+
+TEST(an_expired_token_is_judged_anew_by_other_keys_and_another_configuration) {
+    struct judge judge;
+    open_with(&judge, "", jwks_rsa("r"));
+    char *token = judge_mint("exp", "1700000300");
+    judge.now = JUDGE_NOW + 400;
+    expect(&judge, "new", token, 401, "token_expired");
+    ck_assert(is_kept_as_expired(&judge, token));
+    judge_reload(&judge, "leeway: 200s");
+    expect(&judge, "more leeway", token, 200, "");
+    judge_reload(&judge, "audiences: [other]");
+    expect(&judge, "another audience", token, 401, "audience_mismatch");
+    judge_reload(&judge, "");
+    expect(&judge, "as before", token, 401, "token_expired");
+    ck_assert(is_kept_as_expired(&judge, token));
+    judge_renew_keys(&judge, jwks_rsa("other"));
+    expect(&judge, "the key is gone", token, 401, "key_not_found");
+    free(token);
+    judge_done(&judge);
+}
+
+TEST(expired_tokens_with_a_bad_signature_are_not_kept_and_push_nothing_out) {
+    struct judge judge;
+    open_with(&judge, "", jwks_rsa("r"));
+    char *good = judge_mint(NULL, NULL);
+    warm(&judge, good);
+    for (int i = 0; i < 20; i++) {
+        char *exp = scratch_text("%d", 1699999000 + i), *token = judge_mint("exp", exp);
+        expect(&judge, "expired", token, 401, "token_expired");
+        token[strlen(token) - 3] = token[strlen(token) - 3] == 'A' ? 'B' : 'A';
+        expect(&judge, "touched", token, 401, "signature_invalid");
+        ck_assert(!is_kept_as_expired(&judge, token));
+        free(exp), free(token);
+    }
+    ck_assert_uint_eq(token_cache_count(judge.expired).entries, 8);
+    ck_assert_uint_eq(count(&judge).entries, 1);
+    warm(&judge, good);
+    free(good);
+    judge_done(&judge);
+}
+
 /* At every second around every limit, whatever the cache knew before. */
 TEST(a_cached_token_is_judged_by_the_clock_as_any_other) {
     static const char *const options[] = {
@@ -205,7 +272,7 @@ TEST(a_cached_token_is_judged_by_the_clock_as_any_other) {
                 struct verdict cached = judge_token(&judge, strdup(token));
                 bool hit = count(&judge).hits > hits;
                 struct judge plain = judge;
-                plain.cache = NULL;
+                plain.cache = plain.expired = NULL;
                 struct verdict anew = judge_token(&plain, strdup(token));
                 ck_assert_msg(cached.status == anew.status && !strcmp(cached.text, anew.text),
                               "%s, claims %zu, at %+d: %s instead of %s", options[o], c,

@@ -8,6 +8,8 @@
 #define token_cache_find tested_cache_find
 #define token_cache_add tested_cache_add
 #define token_cache_count tested_cache_count
+#define token_cache_add_expired tested_cache_add_expired
+#define token_cache_find_expired tested_cache_find_expired
 #define siphash_1_3 chosen_hash
 
 #include "server/token/cache.c"
