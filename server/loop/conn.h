@@ -35,6 +35,7 @@ struct request {
     int64_t wait_until_ms;                 /* monotonic; 0 = has not waited for keys */
     int64_t waited_ms;                     /* for keys */
     int64_t judged_ns;                     /* monotonic: when its judgement began, the last time */
+    int64_t judged_at;                     /* wall clock, seconds: the moment it is judged by */
     const struct keyring_entry *waits_for; /* in view; NULL = does not wait */
     struct conn *waiting_next;
     struct conn *waiting_prev;

@@ -81,7 +81,7 @@ bool reply_again(struct conn *conn, const void *key, enum MHD_Result *ret) {
     const struct principal *principal = conn->request.principal;
     if (!principal || is_draining(conn)) return false;
 
-    struct MHD_Response *response = principal_memo(principal, key, let_go, clock_wall());
+    struct MHD_Response *response = principal_memo(principal, key, let_go, conn->request.judged_at);
     if (!response) return false;
     *ret = queue(conn, MHD_HTTP_OK, response);
     return true;

@@ -316,9 +316,11 @@ static bool find_route(struct conn *conn, struct route_match *ret, enum MHD_Resu
     return true;
 }
 
-static struct evidence evidence_of(const struct request *request) {
-    return (struct evidence){.now = clock_wall(),
-                             .now_ms = clock_monotonic_ms(),
+/* One look at each clock serves all that is decided about the request now. */
+static struct evidence look(struct request *request) {
+    request->judged_at = clock_wall();
+    return (struct evidence){.now = request->judged_at,
+                             .now_ms = request->judged_ns / 1000000,
                              .authorization = request->head.authorization,
                              .authorization_count = request->head.authorization_count,
                              .denied = request->view->denied,
@@ -346,7 +348,7 @@ static enum MHD_Result judge(struct worker *worker, struct conn *conn, struct sp
                           refusal))
             return reply_refuse(conn, NULL);
         if (!find_route(conn, &match, &result)) return result;
-        struct evidence evidence = evidence_of(request);
+        struct evidence evidence = look(request);
         enum authenticated authenticated =
             authenticate(&evidence, view->ring, &worker->aids, config->limits.token,
                          &request->principal, &entry, refusal);
@@ -372,11 +374,12 @@ static bool may_administer(struct worker *worker, struct conn *conn, bool *ret_a
     struct request *request = &conn->request;
     const struct setup *setup = request->view->setup;
     struct route_match match = {.route = &setup->admin_route};
-    struct evidence evidence = evidence_of(request);
     const struct keyring_entry *entry;
 
     *ret_authorized = setup->admin_route.require != NULL;
     if (!*ret_authorized || is_health(request->target.path)) return true;
+    request->judged_ns = clock_monotonic_ns();
+    struct evidence evidence = look(request);
     if (authenticate(&evidence, request->view->ring, &worker->aids, setup->config->limits.token,
                      &request->principal, &entry, &request->refusal) != AUTH_PRINCIPAL)
         return false;
@@ -440,6 +443,7 @@ void *request_on_target(void *argument, const char *target, struct MHD_Connectio
     request->unread_body = true; /* until the head says otherwise */
     request->target.path = SPAN_NONE;
     request->refused = false;
+    request->judged_at = 0;
     request->wait_until_ms = 0;
     request->waited_ms = 0;
     request->route = NULL;

@@ -76,11 +76,11 @@ static void count_refusal(struct conn *conn, unsigned status) {
     remember(conn, status);
 }
 
-static void count_passed(struct conn *conn, enum metrics_outcome outcome) {
+static void count_passed(struct conn *conn, enum metrics_outcome outcome, int64_t now) {
     struct worker *worker = conn->worker;
 
     metrics_count_request(metrics_of(worker), route_of(&conn->request), outcome);
-    history_count_passed(&tallies_of(worker)->histories[worker->index], clock_wall());
+    history_count_passed(&tallies_of(worker)->histories[worker->index], now);
 }
 
 void tally_reply(struct conn *conn, unsigned status) {
@@ -92,7 +92,8 @@ void tally_reply(struct conn *conn, unsigned status) {
     if (conn->request.refused)
         count_refusal(conn, status);
     else
-        count_passed(conn, conn->request.asked_about ? METRICS_ALLOWED : METRICS_OWN);
+        count_passed(conn, conn->request.asked_about ? METRICS_ALLOWED : METRICS_OWN,
+                     conn->request.judged_at ? conn->request.judged_at : clock_wall());
 }
 
 static enum metrics_upstream_outcome upstream_outcome(const struct relay *relay) {
@@ -109,7 +110,7 @@ void tally_relay(const struct relay *relay) {
     if (relay->failed)
         count_refusal(conn, relay->status);
     else
-        count_passed(conn, METRICS_ALLOWED);
+        count_passed(conn, METRICS_ALLOWED, clock_wall());
     metrics_count_upstream(metrics_of(conn->worker),
                            metrics_upstream(labels, relay->route->upstream_index),
                            upstream_outcome(relay), ms < 0 ? 0 : (uint64_t)ms * 1000000 + 1);
