@@ -56,17 +56,33 @@ void buf_add_char(struct buf *buf, char c) {
 
 void buf_addf(struct buf *buf, const char *format, ...) {
     va_list args;
+    size_t room = buf->size - buf->len;
+    char *end = buf->data ? buf->data + buf->len : NULL;
+
+    if (buf->failed) return;
     va_start(args, format);
-    int need = vsnprintf(NULL, 0, format, args);
+    int need = vsnprintf(end, end ? room : 0, format, args);
     va_end(args);
     if (need < 0 || !reserve(buf, (size_t)need)) {
+        if (end) *end = '\0'; /* there may be the beginning of it */
         buf->failed = true;
         return;
     }
-    va_start(args, format);
-    vsnprintf(buf->data + buf->len, (size_t)need + 1, format, args);
-    va_end(args);
+    if (!end || (size_t)need >= room) {
+        va_start(args, format);
+        vsnprintf(buf->data + buf->len, (size_t)need + 1, format, args);
+        va_end(args);
+    }
     buf->len += (size_t)need;
+}
+
+/* How many bytes of text stand for themselves in JSON: all that most texts have. */
+static size_t plain_prefix(struct span text) {
+    size_t n = 0;
+    while (n < text.len && text.ptr[n] >= ' ' && text.ptr[n] < 0x7f && text.ptr[n] != '"' &&
+           text.ptr[n] != '\\')
+        n++;
+    return n;
 }
 
 void buf_add_json(struct buf *buf, struct span text) {
@@ -75,6 +91,10 @@ void buf_add_json(struct buf *buf, struct span text) {
 
     buf_add_char(buf, '"');
     while (text.len) {
+        size_t plain = plain_prefix(text);
+        buf_add(buf, span_until(text, plain));
+        text = span_from(text, plain);
+        if (!text.len) break;
         uint32_t character;
         size_t width = utf8_decode(text, &character);
         const char *known = width == 1 && *text.ptr ? strchr(short_escapes, *text.ptr) : NULL;

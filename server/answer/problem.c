@@ -51,12 +51,14 @@ static void add_quoted(struct buf *out, struct span text) {
 
 /* error_description is %x20-21 / %x23-5B / %x5D-7E: no quote, no backslash, no control. */
 static void add_description(struct buf *out, const char *text) {
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
+    size_t from = out->len;
+    buf_add_text(out, text);
+    for (size_t i = from; i < out->len; i++) {
+        char c = out->data[i];
         if (c == '"' || c == '\\')
-            buf_add_char(out, '\'');
-        else
-            buf_add_char(out, (char)(c < 0x20 || c >= 0x7f ? '?' : c));
+            out->data[i] = '\'';
+        else if (c < 0x20 || c >= 0x7f)
+            out->data[i] = '?';
     }
 }
 
