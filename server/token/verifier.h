@@ -1,7 +1,7 @@
 /*
  * verifier: OpenSSL's contexts for the keys that are in use, prepared once for each key and not for
- * each signature: that costs a third as much as the verification itself (EVP_PKEY_CTX_new(3)
- * looks for an implementation by name). One thread.
+ * each signature: OpenSSL 3 looks for the implementation by name each time, which took a fifth as
+ * long as an RSA verification itself. One thread.
  */
 #ifndef SERVER_TOKEN_VERIFIER_H
 #define SERVER_TOKEN_VERIFIER_H
