@@ -22,7 +22,7 @@ CHECK_PACKAGES = check curl ca-certificates openssl procps python3 systemd libfa
                  nginx-light caddy haproxy apache2 lua-socket tinyproxy prometheus chromium
 LINT_PACKAGES = clang-format clang-tidy cppcheck
 FUZZ_PACKAGES = clang
-BENCH_PACKAGES = nginx-light haproxy wrk util-linux openssl python3
+BENCH_PACKAGES = nginx-light haproxy apache2-bin libapache2-mod-oauth2 wrk openssl python3
 
 CC ?= gcc
 VERSION := $(shell sed -n 's/^## \([0-9][^ ]*\).*/\1/p' CHANGELOG.md 2>/dev/null | head -n 1)
@@ -138,12 +138,20 @@ format-check:
 conf/bearerd.yaml: server/config/schema.c $(PROGRAM)
 	$(PROGRAM) check --example > $@
 
-# Throughput on one core beside nginx and HAProxy; also written to build/bench/results.json.
-.PHONY: bench bench-quick
+# Beside HAProxy and Apache, which check the same, and nginx, which checks nothing. Results land in
+# build/bench/results.json; BENCH=... hands options to tests/bench/run, which --help tells.
+BENCH ?=
+BENCH_TOOLS = $(BUILD)/tests/bench/mint $(BUILD)/tests/bench/pace
+$(BENCH_TOOLS): %: %.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+.PHONY: bench-tools bench bench-quick
+bench-tools: $(PROGRAM) $(BENCH_TOOLS)
 bench bench-quick:
 	@tests/support/install $(BUILD_PACKAGES) $(BENCH_PACKAGES)
-	@$(MAKE) --no-print-directory -j$$(nproc) all
-	@BUILD=$(BUILD) tests/bench/run $(if $(filter bench-quick,$@),--rounds 3 --seconds 1 --warm-up 1)
+	@$(MAKE) --no-print-directory -j$$(nproc) bench-tools
+	@BUILD=$(BUILD) tests/bench/run $(if $(filter bench-quick,$@),--quick) $(BENCH)
 
 # --- packages --------------------------------------------------------------------------------
 
@@ -180,7 +188,7 @@ clean:
 help:
 	@echo 'all run check install clean deps fuzz lint format format-check'
 	@echo 'check SANITIZE=address|thread   the same tests under a sanitizer'
-	@echo 'bench, bench-quick              requests a second, beside nginx and HAProxy'
+	@echo 'bench, bench-quick              how fast, beside HAProxy, Apache and nginx'
 	@echo 'install PREFIX=/usr DESTDIR=/tmp/stage'
 
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d $(BUILD)/*/*/*/*.d $(BUILD)/*/*/*/*/*.d)

@@ -11,7 +11,7 @@ import subprocess
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-START_SECONDS = 10
+START_SECONDS = 20
 STOP_SECONDS = 5
 
 # Debian keeps daemons where the PATH of an ordinary user does not lead.
@@ -21,7 +21,11 @@ COMMANDS = {
     "bearerd.yaml": lambda program, path: [program, "-c", path],
     "nginx.conf": lambda program, path: [program, "-e", "stderr", "-p", path.parent, "-c", path],
     "haproxy.cfg": lambda program, path: [program, "-db", "-f", path],
+    "apache.conf": lambda program, path: [program, "-X", "-f", path],
 }
+
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class Failure(Exception):
@@ -35,23 +39,29 @@ def find_program(name):
     return path
 
 
-def free_ports(count):
-    """Ports of 127.0.0.1 that nobody listens on at this moment, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+def free_port():
+    """A port of 127.0.0.1 that nobody listens on at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return one.getsockname()[1]
 
 
-def on_core(core, command):
-    """The command bound to one core. It dies with this process, however that ends."""
-    return [find_program("taskset"), "-c", str(core), find_program("setpriv"), "--pdeathsig", "KILL",
-            *map(str, command)]
+def bound_to(core, started=None):
+    """What a child does before it becomes its program: it goes to one core, and dies with this
+    process, however that ends. started: a descriptor that is told the time, as the last thing."""
+    def prepare():
+        os.sched_setaffinity(0, {core})
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if started is not None:
+            os.write(started, str(time.monotonic_ns()).encode())
+    return prepare
 
 
 def fill_in(template, values):
+    """The text of the template with values for the names in it; @CHECKS@ is a template itself, the
+    one of the same name in checks/."""
     def value(found):
+        if found.group(1) == "CHECKS":
+            return fill_in(f"checks/{pathlib.Path(template).name}", values)
         if found.group(1) not in values:
             raise Failure(f"{template}: nothing is known of {found.group()}")
         return str(values[found.group(1)])
@@ -62,7 +72,7 @@ def cpu_seconds(pid):
     """Processor time that the process used so far, its threads included. By the process's own clock:
     /proc counts in hundredths of a second, too coarse for a short round that others disturb."""
     clock = ctypes.c_int()
-    error = ctypes.CDLL(None).clock_getcpuclockid(pid, ctypes.byref(clock))
+    error = LIBC.clock_getcpuclockid(pid, ctypes.byref(clock))
     if error:
         raise Failure(f"no processor time of process {pid}: {os.strerror(error)}")
     return time.clock_gettime(clock.value)
@@ -72,20 +82,25 @@ class Server:
     """One server, of the configuration that a template becomes with values. A context manager; what
     the server says lands in folder, which must not be there yet."""
 
-    def __init__(self, name, program, template, port, core, folder, values):
+    def __init__(self, name, program, template, core, folder, values):
         self.name, self.program, self.template = name, program, pathlib.Path(template)
-        self.port, self.core, self.folder = port, core, folder
-        self.values = {**values, "PORT": port}
+        self.port, self.core, self.folder = free_port(), core, folder
+        self.values = {**values, "PORT": self.port, "FOLDER": folder}
         self.process = None
 
     def __enter__(self):
         self.folder.mkdir()
         path = self.folder / self.template.name
         path.write_text(fill_in(self.template, self.values))
-        self.output = open(self.folder / "output", "wb")
         command = COMMANDS[self.template.name](find_program(self.program), path)
-        self.process = subprocess.Popen(on_core(self.core, command), stdin=subprocess.DEVNULL,
-                                        stdout=self.output, stderr=subprocess.STDOUT)
+        self.output = open(self.folder / "output", "wb")
+        reader, writer = os.pipe()
+        self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL,
+                                        stdout=self.output, stderr=subprocess.STDOUT,
+                                        preexec_fn=bound_to(self.core, writer))
+        os.close(writer)
+        with os.fdopen(reader, "rb") as started:
+            self.started_ns = int(started.read())
         try:
             self.wait_until_it_listens()
         except BaseException:
@@ -119,7 +134,7 @@ class Server:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return
             except OSError:
-                time.sleep(0.02)
+                time.sleep(0.0002)
         raise self.failure("does not listen")
 
     def get(self, path, headers):
@@ -136,3 +151,10 @@ class Server:
 
     def cpu_seconds(self):
         return cpu_seconds(self.process.pid)
+
+    def resident_bytes(self):
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"^VmRSS:\s*(\d+) kB$", status, re.M).group(1)) * 1024
+
+    def open_files(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
