@@ -69,6 +69,7 @@ struct conn {
     bool hung_up;               /* it was seen */
     int64_t since_ms;           /* monotonic: when it came in */
     struct request request;
+    struct parked *parked; /* what it is about to become; NULL: it stays a conn */
 
     struct deadline_list *waits_in; /* NULL while a request is being answered */
     int64_t deadline_ms;

@@ -209,6 +209,7 @@ bool door_check(const struct door_head *head, struct field_list *fields, struct 
     if (walk.wrong || walk.lacks_memory) return refuse_walk(&walk, refusal);
 
     tell(&walk, http_1_0, ret);
+    ret->consumed += size + ret->content_length;
     fields->owner = head->number;
     return true;
 }

@@ -32,6 +32,8 @@ struct door_result {
     bool chunked;            /* then: of unknown length */
     uint64_t content_length; /* or of this one */
     bool expects_continue;   /* RFC 9110 section 10.1.1 */
+    uint64_t consumed; /* bytes of all requests of the connection so far, this one's body included,
+                        * but not what frames chunks or stands before a request line */
 };
 
 /*
@@ -42,7 +44,8 @@ struct door_result {
  * every byte: bare LF as line end, folded lines, NUL bytes, stray spaces in the request line. One
  * form stays hidden: a NUL and a bare LF look like the CR LF they stand for, and hide nothing.
  * fields gets the header fields, whose bytes live as long as the request, and its number for owner;
- * what is refused owns none.
+ * what is refused owns none. ret is the same for all requests of a connection, zeroed before the
+ * first; it stays as it was where one is refused.
  */
 bool door_check(const struct door_head *head, struct field_list *fields, struct door_result *ret,
                 struct refusal *refusal) MUST_CHECK;

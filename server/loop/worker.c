@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "server/loop/linger.h"
+#include "server/loop/park.h"
 #include "server/loop/relay.h"
 #include "server/loop/request.h"
 #include "server/proxy/probe.h"
@@ -61,8 +62,9 @@ static void connection_started(struct worker *worker, struct MHD_Connection *con
     size_t target_max = config_of(worker)->limits.header + POOL_EXTRA;
     conn->request.raw_target = buf_make(target_max);
     conn->request.path = buf_make(3 * target_max);
-    if (worker->arrival.watch->tls) conn->tls = tls_ref(worker->arrival.watch->tls);
-    conn->admin = worker->arrival.watch->admin;
+    if (worker->arrival.tls) conn->tls = tls_ref(worker->arrival.tls);
+    conn->admin = worker->arrival.admin;
+    conn->request.head.consumed = worker->arrival.consumed;
     conn->counted_by_address = worker->arrival.counted_by_address;
     worker->arrival.taken = true;
     worker->connections++;
@@ -76,9 +78,11 @@ static void connection_closed(struct worker *worker, void **context) {
     *context = NULL;
     conn_expect_nothing(conn);
     if (conn->watched) reactor_unwatch(&worker->reactor, conn->fd);
-    if (conn->request.unread_body) linger_begin(worker, conn->fd);
-    census_leave(worker->shared->census, (struct sockaddr *)&conn->address,
-                 conn->counted_by_address);
+    if (!park_keeps(conn)) {
+        if (conn->request.unread_body) linger_begin(worker, conn->fd);
+        census_leave(worker->shared->census, (struct sockaddr *)&conn->address,
+                     conn->counted_by_address);
+    }
     request_done(&conn->request);
     tls_unref(conn->tls);
     free(conn);
@@ -137,7 +141,11 @@ static struct MHD_Daemon *make_daemon(struct worker *worker, bool tls) {
         {MHD_OPTION_END, 0, NULL}};
     struct MHD_OptionItem no_options[] = {{MHD_OPTION_END, 0, NULL}};
     unsigned flags = MHD_ALLOW_UPGRADE | MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
-                     MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (tls ? MHD_USE_TLS : 0);
+                     MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+
+    /* Turbo: no shutdown() before close(), which would end a connection that is parked. With TLS
+     * there would be no closing alert either. */
+    flags |= tls ? MHD_USE_TLS : MHD_USE_TURBO;
 
     /* One option a line, which clang-format does not know as a shape. */
     /* clang-format off */
@@ -206,12 +214,33 @@ static void refuse_connection(struct worker *worker, enum census_answer answer, 
     close(fd);
 }
 
+static socklen_t address_len(const struct sockaddr_storage *address) {
+    switch (address->ss_family) {
+    case AF_INET:
+        return sizeof(struct sockaddr_in);
+    case AF_INET6:
+        return sizeof(struct sockaddr_in6);
+    default:
+        return sizeof *address;
+    }
+}
+
+void worker_hand_over(struct worker *worker, const struct arrival *arrival) {
+    struct MHD_Daemon *daemon = arrival->tls ? worker->secure : worker->plain;
+    struct sockaddr *address = (struct sockaddr *)arrival->address;
+
+    worker->arrival = *arrival;
+    MHD_add_connection(daemon, arrival->fd, address, address_len(arrival->address));
+    if (!worker->arrival.taken)
+        census_leave(worker->shared->census, address, arrival->counted_by_address);
+}
+
 /* However many clients there are, probes get an answer: a daemon that is merely busy must not be
  * taken for a dead one and started anew. */
 #define ADMIN_RESERVE 16
 
 static void add_connection(struct worker *worker, struct watch *watch, int fd,
-                           struct sockaddr_storage *address, socklen_t len) {
+                           struct sockaddr_storage *address) {
     const struct config_limits *limits = &config_of(worker)->limits;
     struct census *census = worker->shared->census;
     bool counted;
@@ -225,13 +254,11 @@ static void add_connection(struct worker *worker, struct watch *watch, int fd,
         return;
     }
     if (!watch->admin) tally_connection(worker);
-    worker->arrival.watch = watch;
-    worker->arrival.address = address;
-    worker->arrival.counted_by_address = counted;
-    worker->arrival.taken = false;
-    MHD_add_connection(watch->tls ? worker->secure : worker->plain, fd, (struct sockaddr *)address,
-                       len);
-    if (!worker->arrival.taken) census_leave(census, (struct sockaddr *)address, counted);
+    worker_hand_over(worker, &(struct arrival){.fd = fd,
+                                               .address = address,
+                                               .tls = watch->tls,
+                                               .admin = watch->admin,
+                                               .counted_by_address = counted});
 }
 
 static void on_listener(struct event_source *source, uint32_t events) {
@@ -245,7 +272,7 @@ static void on_listener(struct event_source *source, uint32_t events) {
         int fd = accept4(watch->listener->fd, (struct sockaddr *)&address, &len,
                          SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            add_connection(worker, watch, fd, &address, len);
+            add_connection(worker, watch, fd, &address);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -354,16 +381,22 @@ static void cut_expired(struct worker *worker, struct deadline_list *list, const
     }
 }
 
+static void cut_all(struct deadline_list *list) {
+    while (list->head) {
+        struct conn *conn = list->head;
+        conn_expect_nothing(conn);
+        conn_cut(conn);
+    }
+}
+
 static void drain(struct worker *worker) {
     struct conn *next;
 
     stop_accepting(worker);
     /* Connections that rest between requests have nothing to lose, */
-    while (worker->idle.head) {
-        struct conn *conn = worker->idle.head;
-        conn_expect_nothing(conn);
-        conn_cut(conn);
-    }
+    cut_all(&worker->idle);
+    cut_all(&worker->staying);
+    park_expire(worker, true);
     /* nor have those that were opened a while ago and never used. */
     for (struct conn *conn = worker->heads.head; conn; conn = next) {
         next = conn->next;
@@ -392,7 +425,9 @@ static int64_t wait_time(struct worker *worker) {
     soonest_of_daemon(&wait, worker->plain);
     soonest_of_daemon(&wait, worker->secure);
     if (worker->heads.head) soonest(&wait, worker->heads.head->deadline_ms, worker->reactor.now_ms);
-    if (worker->idle.head) soonest(&wait, worker->idle.head->deadline_ms, worker->reactor.now_ms);
+    if (worker->staying.head)
+        soonest(&wait, worker->staying.head->deadline_ms, worker->reactor.now_ms);
+    soonest(&wait, park_next_ms(worker), worker->reactor.now_ms);
     if (worker->lingering) soonest(&wait, worker->reactor.now_ms + 100, worker->reactor.now_ms);
     if (worker->accept_again_ms) soonest(&wait, worker->accept_again_ms, worker->reactor.now_ms);
     /* Waiting requests are woken by the keystore; this bounds their wait if it never does. */
@@ -407,7 +442,8 @@ static int64_t wait_time(struct worker *worker) {
 
 static bool is_finished(const struct worker *worker) {
     if (atomic_load(&worker->shared->stopping)) return true;
-    return atomic_load(&worker->shared->draining) && worker->connections == 0;
+    return atomic_load(&worker->shared->draining) && worker->connections == 0 &&
+           !worker->parked.head;
 }
 
 static void turn(struct worker *worker) {
@@ -426,8 +462,12 @@ static void turn(struct worker *worker) {
         start_accepting(worker);
     cut_expired(worker, &worker->heads, "cut off: the request head did not arrive in time");
     cut_expired(worker, &worker->idle, "cut off: no request arrived in time");
+    cut_expired(worker, &worker->staying, "cut off: no request arrived in time");
     linger_expire(worker, false);
+    park_expire(worker, false);
+    park_resting(worker);
     MHD_run(worker->plain);
+    park_settle(worker);
     if (worker->secure) MHD_run(worker->secure);
     reactor_run_deferred(&worker->reactor);
     log_batch_flush();
@@ -445,6 +485,7 @@ void worker_release(struct worker *worker) {
     if (worker->plain) MHD_stop_daemon(worker->plain);
     if (worker->secure) MHD_stop_daemon(worker->secure);
     linger_expire(worker, true);
+    park_expire(worker, true);
     probes_stop(worker->probes);
     pool_clear(&worker->pool);
     reactor_run_deferred(&worker->reactor);

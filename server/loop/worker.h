@@ -22,6 +22,23 @@ struct watch {
     bool admin;
 };
 
+/* A connection on its way to libmicrohttpd. */
+struct arrival {
+    int fd;
+    struct sockaddr_storage *address;
+    struct tls *tls; /* NULL: plain */
+    bool admin;      /* it came in by the admin listener */
+    bool counted_by_address;
+    uint64_t consumed; /* bytes of the requests that came on it before */
+    bool taken;        /* a conn was made for it, which counts it out again */
+};
+
+/* Connections that are parked (loop/park), the one that rests for the longest time at the head. */
+struct parked_list {
+    struct parked *head;
+    struct parked *tail;
+};
+
 struct worker {
     struct shared *shared;
     pthread_t thread;
@@ -39,18 +56,15 @@ struct worker {
     uint64_t watched_generation; /* of the setup whose listeners these are */
     bool accepting;              /* the watches are in the epoll set */
     int64_t accept_again_ms; /* monotonic: when to try again after descriptors ran out; 0 = now */
-    /* The connection that is being handed to libmicrohttpd. */
-    struct {
-        struct watch *watch;
-        const struct sockaddr_storage *address;
-        bool counted_by_address;
-        bool taken; /* a conn was made for it, which counts it out again */
-    } arrival;
+    struct arrival arrival;  /* that is being handed to libmicrohttpd */
 
     struct view *view;
-    struct deadline_list heads; /* connections whose request head is due */
-    struct deadline_list idle;  /* connections that may rest until the next request */
-    struct conn *waiting;       /* connections suspended until keys were fetched */
+    struct deadline_list heads;   /* connections whose request head is due */
+    struct deadline_list idle;    /* connections that rest until the next request */
+    struct deadline_list staying; /* those of them that cannot be parked */
+    struct parked_list parting;   /* those that libmicrohttpd is about to let go of */
+    struct parked_list parked;
+    struct conn *waiting; /* connections suspended until keys were fetched */
     unsigned waiting_count;
     struct lingerer *lingering; /* closed connections whose client still sends; oldest first */
     struct lingerer *lingering_last;
@@ -78,6 +92,12 @@ struct worker {
 /* Start a worker's thread. Returns 0, or ERR_SYSTEM, ERR_MEMORY with the reason. */
 int worker_start(struct worker *worker, unsigned index, struct shared *shared,
                  struct err_text *err) MUST_CHECK;
+
+/*
+ * The worker's thread: hand a connection that the census counts to libmicrohttpd, which owns the
+ * descriptor from now on. Where that fails it is closed and counted out.
+ */
+void worker_hand_over(struct worker *worker, const struct arrival *arrival);
 
 /* Any thread: look at shared again, soon. */
 void worker_wake(struct worker *worker);
