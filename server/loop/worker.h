@@ -69,12 +69,12 @@ struct worker {
     struct lingerer *lingering; /* closed connections whose client still sends; oldest first */
     struct lingerer *lingering_last;
     unsigned lingering_count;
-    struct aids aids;           /* its cache NULL: no verified tokens are kept */
-    size_t tokens_max;          /* entries it was made for */
-    struct pool pool;           /* connections to upstreams */
-    struct probes *probes;      /* health checks, in the first worker; NULL: none */
-    struct relay *relays;       /* requests that are with an upstream */
-    struct relay *spares;       /* relays to be used again */
+    struct aids aids;      /* its cache NULL: no verified tokens are kept */
+    size_t tokens_max;     /* entries it was made for */
+    struct pool pool;      /* connections to upstreams */
+    struct probes *probes; /* health checks, in the first worker; NULL: none */
+    struct relay *relays;  /* requests that are with an upstream */
+    struct relay *spares;  /* relays to be used again */
     unsigned spare_count;
     uint64_t requests;        /* how many there were: each has the count for its number */
     struct field_list fields; /* of the request at hand */
