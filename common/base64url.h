@@ -16,9 +16,9 @@ static inline size_t base64url_decoded_max(size_t text_len) {
 }
 
 /*
- * Decode text into out, which has room for base64url_decoded_max(text.len) bytes, and set
- * *ret_len. ERR_SYNTAX for a byte outside the alphabet (padding and white space too), a length of 1
- * modulo 4, or bits left over that are not zero.
+ * Decode text into out, which has room for base64url_decoded_max(text.len) bytes, all of which may
+ * be written, and set *ret_len. ERR_SYNTAX for a byte outside the alphabet (padding and white space
+ * too), a length of 1 modulo 4, or bits left over that are not zero.
  */
 int base64url_decode(struct span text, unsigned char *out, size_t *ret_len) MUST_CHECK;
 

@@ -1,5 +1,6 @@
 /*
- * json: jansson behind the limits and refusals that untrusted text needs.
+ * json: jansson behind the limits and refusals that untrusted text needs. For what is only looked
+ * at, many times a second, there is jtree.
  */
 #ifndef COMMON_JSON_H
 #define COMMON_JSON_H
@@ -8,24 +9,17 @@
 #include <stdbool.h>
 
 #include "common/err.h"
+#include "common/jtree.h"
 #include "common/span.h"
-
-/* Deeper nesting than this is refused before jansson, which recurses, sees the text. */
-#define JSON_DEPTH_MAX 32
 
 /*
  * Parse one JSON object and nothing behind it (RFC 8259). Refused besides bad syntax: duplicate
  * member names (RFC 8725 section 2.4: two parsers would pick different ones), a NUL byte, nesting
- * beyond JSON_DEPTH_MAX, anything but an object at the top. The caller owns *ret and drops it with
- * json_decref(). Returns 0, ERR_SYNTAX, ERR_LIMIT or ERR_MEMORY; err says why without quoting text.
+ * beyond JSON_DEPTH_MAX (before jansson, which recurses, sees the text), anything but an object at
+ * the top: what jtree_read_object() refuses. The caller owns *ret and drops it with json_decref().
+ * Returns 0, ERR_SYNTAX, ERR_LIMIT or ERR_MEMORY; err says why without quoting text.
  */
 int json_read_object(struct span text, json_t **ret, struct err_text *err) MUST_CHECK;
-
-enum json_found {
-    JSON_ABSENT,     /* no such member */
-    JSON_WRONG_TYPE, /* there, but null or of another type */
-    JSON_FOUND,
-};
 
 /* The member as a string; *ret borrows from object. */
 enum json_found json_find_string(const json_t *object, const char *name, struct span *ret);

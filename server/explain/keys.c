@@ -6,7 +6,6 @@
 
 #include "common/clock.h"
 #include "common/fetch.h"
-#include "common/json.h"
 #include "server/keys/diskcopy.h"
 #include "server/keys/document.h"
 #include "server/keys/source.h"
@@ -38,7 +37,8 @@ static size_t find_issuer(const struct keyring *ring, struct span token) {
     struct span iss;
 
     if (!jwt_parse(token, &jwt, &unused)) return ISSUER_NONE;
-    if (json_find_string(jwt.claims, "iss", &iss) == JSON_FOUND) entry = keyring_find(ring, iss);
+    if (jnode_find_string(jwt.claims->root, "iss", &iss) == JSON_FOUND)
+        entry = keyring_find(ring, iss);
     jwt_done(&jwt);
     return entry ? (size_t)(entry - ring->entries) : ISSUER_NONE;
 }

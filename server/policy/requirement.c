@@ -4,15 +4,15 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
-#include "common/json.h"
+#include "common/jtree.h"
 #include "server/config/pattern.h"
 
 #define NO_CAPTURE (-1)
 
 /* A value that a claim is compared with. */
 struct value {
-    json_t *json; /* NULL: none was given */
-    int capture;  /* index of what the path has there instead; NO_CAPTURE */
+    struct jtree *tree; /* NULL: none was given */
+    int capture;        /* index of what the path has there instead; NO_CAPTURE */
 };
 
 struct claim_test {
@@ -20,8 +20,8 @@ struct claim_test {
     struct value equals;
     struct value contains;
     struct value *one_of;
-    json_t *at_least; /* NULL: any */
-    json_t *at_most;
+    struct jtree *at_least; /* NULL: any */
+    struct jtree *at_most;
 };
 
 struct requirement {
@@ -45,16 +45,14 @@ static bool read_value(const char *text, struct span path, struct value *ret) {
 
     *ret = (struct value){NULL, NO_CAPTURE};
     if (!*text) return true;
-    ret->json = json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-    if (!ret->json) return false;
-    if (json_is_string(ret->json) && pattern_is_capture(json_span(ret->json), &name))
+    if (jtree_read_value(span_of(text), &ret->tree, NULL) < 0) return false;
+    if (pattern_is_capture(jnode_text(ret->tree->root), &name))
         ret->capture = pattern_find_capture(path, name);
     return true;
 }
 
-static bool read_number(const char *text, json_t **ret) {
-    *ret = *text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
-    return *ret || !*text;
+static bool read_number(const char *text, struct jtree **ret) {
+    return !*text || jtree_read_value(span_of(text), ret, NULL) == 0;
 }
 
 static bool fill_claim(struct claim_test *test, const struct config_claim *config,
@@ -108,12 +106,12 @@ static void clear(struct requirement *requirement) {
     for (size_t i = 0; requirement->claims && i < own->claim_count; i++) {
         struct claim_test *test = &requirement->claims[i];
         for (size_t k = 0; test->one_of && k < test->config->one_of.count; k++)
-            json_decref(test->one_of[k].json);
+            jtree_unref(test->one_of[k].tree);
         free(test->one_of);
-        json_decref(test->equals.json);
-        json_decref(test->contains.json);
-        json_decref(test->at_least);
-        json_decref(test->at_most);
+        jtree_unref(test->equals.tree);
+        jtree_unref(test->contains.tree);
+        jtree_unref(test->at_least);
+        jtree_unref(test->at_most);
     }
     for (size_t i = 0; requirement->all_of && i < own->all_of_count; i++)
         clear(&requirement->all_of[i]);
@@ -162,15 +160,18 @@ static const char *list_words(const struct strings *strings, char words[WORDS_MA
 }
 
 /* A claim or a value as it may stand in a description. */
-static const char *json_words(const json_t *json, char words[WORDS_MAX]) {
-    if (json_is_string(json))
-        snprintf(words, WORDS_MAX, "'%.100s'", json_string_value(json));
-    else if (json_is_object(json) || json_is_array(json))
-        snprintf(words, WORDS_MAX, "%s", json_is_object(json) ? "an object" : "a list");
-    else if (json_dumpb(json, words, WORDS_MAX - 1, JSON_ENCODE_ANY) < WORDS_MAX)
-        words[json_dumpb(json, words, WORDS_MAX - 1, JSON_ENCODE_ANY)] = '\0';
-    else
-        snprintf(words, WORDS_MAX, "another");
+static const char *node_words(const struct jnode *node, char words[WORDS_MAX]) {
+    struct span text = span_until(jnode_text(node), 100);
+    CLEANUP(buf_done) struct buf json = buf_make(WORDS_MAX - 1);
+
+    if (jnode_is(node, JTYPE_STRING))
+        snprintf(words, WORDS_MAX, "'%.*s'", SPAN_PRINTF(text));
+    else if (jnode_is(node, JTYPE_OBJECT) || jnode_is(node, JTYPE_ARRAY))
+        snprintf(words, WORDS_MAX, "%s", jnode_is(node, JTYPE_OBJECT) ? "an object" : "a list");
+    else {
+        jnode_write(node, &json);
+        snprintf(words, WORDS_MAX, "%s", buf_ok(&json) ? json.data : "another");
+    }
     return words;
 }
 
@@ -279,12 +280,10 @@ static bool check_issuers(const struct requirement *requirement,
                   principal_issuer(facts->principal)->issuer);
 }
 
-static bool names_audience(const json_t *aud, const char *audience) {
-    size_t i;
-    json_t *item;
-
-    if (json_is_string(aud)) return span_equal_text(json_span(aud), audience);
-    json_array_foreach(aud, i, item) if (span_equal_text(json_span(item), audience)) return true;
+static bool names_audience(const struct jnode *aud, const char *audience) {
+    if (span_equal_text(jnode_text(aud), audience)) return true;
+    for (const struct jnode *item = jarray_first(aud); item; item = jnode_next(aud, item))
+        if (span_equal_text(jnode_text(item), audience)) return true;
     return false;
 }
 
@@ -292,12 +291,12 @@ static bool names_audience(const json_t *aud, const char *audience) {
 static bool check_audiences(const struct requirement *requirement,
                             const struct requirement_facts *facts, struct refusal *refusal) {
     const struct strings *audiences = &requirement->own->audiences;
-    const json_t *aud = principal_claim(facts->principal, "aud");
     char words[WORDS_MAX];
 
+    if (audiences->count == 0) return true;
+    const struct jnode *aud = principal_claim(facts->principal, "aud");
     for (size_t i = 0; i < audiences->count; i++)
         if (names_audience(aud, audiences->items[i])) return true;
-    if (audiences->count == 0) return true;
     return refuse(refusal, REASON_AUDIENCE_MISMATCH,
                   "the token is not for this resource; its audience must be %s%s",
                   audiences->count > 1 ? "one of " : "", list_words(audiences, words));
@@ -326,84 +325,75 @@ static bool segment_equals(struct span segment, struct span text) {
     return at == text.len;
 }
 
-static bool numbers_equal(const json_t *a, const json_t *b) {
-    if (json_is_integer(a) && json_is_integer(b))
-        return json_integer_value(a) == json_integer_value(b);
-    return json_number_value(a) == json_number_value(b);
-}
-
 /* What the path has, against a claim that is a text or a whole number. */
-static bool capture_equals(const json_t *claim, struct span segment) {
+static bool capture_equals(const struct jnode *claim, struct span segment) {
     char digits[24];
 
-    if (json_is_string(claim)) return segment_equals(segment, json_span(claim));
-    if (!json_is_integer(claim)) return false;
-    snprintf(digits, sizeof digits, "%" JSON_INTEGER_FORMAT, json_integer_value(claim));
+    if (jnode_is(claim, JTYPE_STRING)) return segment_equals(segment, jnode_text(claim));
+    if (!jnode_is(claim, JTYPE_INTEGER)) return false;
+    snprintf(digits, sizeof digits, "%" PRId64, claim->integer);
     return segment_equals(segment, span_of(digits));
 }
 
-/* Of the same type, too: "5" is not 5, and "true" is not true. */
-static bool value_equals(const json_t *claim, const struct value *value,
-                         const struct requirement_facts *facts) {
-    if (value->capture != NO_CAPTURE) return capture_equals(claim, facts->captures[value->capture]);
-    if (json_is_number(claim) && json_is_number(value->json))
-        return numbers_equal(claim, value->json);
-    return json_equal(claim, value->json);
+static const struct jnode *node_of(const struct value *value) {
+    return value->tree ? value->tree->root : NULL;
 }
 
-static bool has_word(const json_t *claim, const struct value *value,
+/* Of the same type, too: "5" is not 5, and "true" is not true. */
+static bool value_equals(const struct jnode *claim, const struct value *value,
+                         const struct requirement_facts *facts) {
+    if (value->capture != NO_CAPTURE) return capture_equals(claim, facts->captures[value->capture]);
+    return jnode_equal(claim, node_of(value));
+}
+
+static bool has_word(const struct jnode *claim, const struct value *value,
                      const struct requirement_facts *facts) {
-    struct span rest = json_span(claim), word;
+    struct span rest = jnode_text(claim), word;
 
     while (span_next(&rest, ' ', &word)) {
         if (word.len == 0) continue;
-        if (value->capture != NO_CAPTURE
-                ? segment_equals(facts->captures[value->capture], word)
-                : json_is_string(value->json) && span_equal(word, json_span(value->json)))
+        if (value->capture != NO_CAPTURE ? segment_equals(facts->captures[value->capture], word)
+                                         : span_equal(word, jnode_text(node_of(value))))
             return true;
     }
     return false;
 }
 
-static bool value_is_in(const json_t *claim, const struct value *value,
+static bool value_is_in(const struct jnode *claim, const struct value *value,
                         const struct requirement_facts *facts) {
-    size_t i;
-    json_t *item;
-
-    if (json_is_string(claim)) return has_word(claim, value, facts);
-    json_array_foreach(claim, i, item) if (value_equals(item, value, facts)) return true;
+    if (jnode_is(claim, JTYPE_STRING)) return has_word(claim, value, facts);
+    for (const struct jnode *item = jarray_first(claim); item; item = jnode_next(claim, item))
+        if (value_equals(item, value, facts)) return true;
     return false;
 }
 
 /* Order of two numbers: below 0, 0, above 0. Whole numbers are compared as such: a double would
  * round the large ones. */
-static int compare_numbers(const json_t *a, const json_t *b) {
-    if (json_is_integer(a) && json_is_integer(b))
-        return (json_integer_value(a) > json_integer_value(b)) -
-               (json_integer_value(a) < json_integer_value(b));
-    return (json_number_value(a) > json_number_value(b)) -
-           (json_number_value(a) < json_number_value(b));
+static int compare_numbers(const struct jnode *a, const struct jnode *b) {
+    if (jnode_is(a, JTYPE_INTEGER) && jnode_is(b, JTYPE_INTEGER))
+        return (a->integer > b->integer) - (a->integer < b->integer);
+    return (jnode_number(a) > jnode_number(b)) - (jnode_number(a) < jnode_number(b));
 }
 
-static bool refuse_claim(const struct claim_test *test, const json_t *claim, const char *must,
-                         const json_t *value, struct refusal *refusal) {
+static bool refuse_claim(const struct claim_test *test, const struct jnode *claim, const char *must,
+                         const struct jtree *value, struct refusal *refusal) {
     char came[WORDS_MAX], wanted[WORDS_MAX] = "";
 
-    if (value) json_words(value, wanted);
+    if (value) node_words(value->root, wanted);
     if (!claim)
         return refuse(refusal, REASON_CLAIM_NOT_MET, "the token has no claim %.100s; it must %s%s",
                       test->config->name, must, wanted);
     return refuse(refusal, REASON_CLAIM_NOT_MET, "the claim %.100s is %s; it must %s%s",
-                  test->config->name, json_words(claim, came), must, wanted);
+                  test->config->name, node_words(claim, came), must, wanted);
 }
 
 /* What the path has is told as the path has it. */
-static bool refuse_value(const struct claim_test *test, const json_t *claim, const char *must,
+static bool refuse_value(const struct claim_test *test, const struct jnode *claim, const char *must,
                          const struct value *value, struct refusal *refusal) {
-    return refuse_claim(test, claim, must, value->json, refusal);
+    return refuse_claim(test, claim, must, value->tree, refusal);
 }
 
-static bool check_one_of(const struct claim_test *test, const json_t *claim,
+static bool check_one_of(const struct claim_test *test, const struct jnode *claim,
                          const struct requirement_facts *facts, struct refusal *refusal) {
     size_t count = test->config->one_of.count;
     for (size_t i = 0; i < count; i++)
@@ -413,27 +403,27 @@ static bool check_one_of(const struct claim_test *test, const json_t *claim,
                         &test->one_of[0], refusal);
 }
 
-static bool check_range(const struct claim_test *test, const json_t *claim,
+static bool check_range(const struct claim_test *test, const struct jnode *claim,
                         struct refusal *refusal) {
-    bool number = json_is_number(claim);
-    if (test->at_least && (!number || compare_numbers(claim, test->at_least) < 0))
+    bool number = jnode_is_number(claim);
+    if (test->at_least && (!number || compare_numbers(claim, test->at_least->root) < 0))
         return refuse_claim(test, claim, "be a number, at least ", test->at_least, refusal);
-    if (test->at_most && (!number || compare_numbers(claim, test->at_most) > 0))
+    if (test->at_most && (!number || compare_numbers(claim, test->at_most->root) > 0))
         return refuse_claim(test, claim, "be a number, at most ", test->at_most, refusal);
     return true;
 }
 
 static bool check_claim(const struct claim_test *test, const struct requirement_facts *facts,
                         struct refusal *refusal) {
-    const json_t *claim = principal_claim(facts->principal, test->config->name);
+    const struct jnode *claim = principal_claim(facts->principal, test->config->name);
 
     if (test->config->present == PRESENT_YES && !claim)
         return refuse_claim(test, claim, "be there", NULL, refusal);
     if (test->config->present == PRESENT_NO && claim)
         return refuse_claim(test, claim, "not be there", NULL, refusal);
-    if (test->equals.json && !(claim && value_equals(claim, &test->equals, facts)))
+    if (test->equals.tree && !(claim && value_equals(claim, &test->equals, facts)))
         return refuse_value(test, claim, "be ", &test->equals, refusal);
-    if (test->contains.json && !(claim && value_is_in(claim, &test->contains, facts)))
+    if (test->contains.tree && !(claim && value_is_in(claim, &test->contains, facts)))
         return refuse_value(test, claim, "contain ", &test->contains, refusal);
     return check_one_of(test, claim, facts, refusal) && check_range(test, claim, refusal);
 }
@@ -453,12 +443,12 @@ static bool check_claims(const struct requirement *requirement,
 /* Was the moment of that claim no longer ago than limit, in milliseconds? 0: there is no limit. */
 static bool check_age(const struct requirement_facts *facts, const char *name, int64_t limit,
                       enum reason reason, const char *what, struct refusal *refusal) {
-    const json_t *claim = principal_claim(facts->principal, name);
     int64_t leeway = principal_issuer(facts->principal)->leeway / 1000;
     char when[CLOCK_TEXT_MAX], now[CLOCK_TEXT_MAX], words[CLOCK_WORDS_MAX], most[CLOCK_WORDS_MAX];
 
     if (limit == 0) return true;
-    double moment = json_is_number(claim) ? json_number_value(claim) : -1;
+    const struct jnode *claim = principal_claim(facts->principal, name);
+    double moment = jnode_is_number(claim) ? jnode_number(claim) : -1;
     if (!(moment >= 0 && moment <= NUMERIC_DATE_MAX))
         return refuse(refusal, reason, "%s: the token has no %s claim that is a date", what, name);
     int64_t seconds = (int64_t)moment, age = facts->now - seconds;
@@ -475,18 +465,18 @@ static bool check_age(const struct requirement_facts *facts, const char *name, i
 static bool check_acr(const struct requirement *requirement, const struct requirement_facts *facts,
                       struct refusal *refusal) {
     const struct strings *wanted = &requirement->own->acr;
-    const json_t *acr = principal_claim(facts->principal, "acr");
     char words[WORDS_MAX], came[WORDS_MAX];
 
     if (wanted->count == 0) return true;
-    for (size_t i = 0; json_is_string(acr) && i < wanted->count; i++)
-        if (span_equal_text(json_span(acr), wanted->items[i])) return true;
+    const struct jnode *acr = principal_claim(facts->principal, "acr");
+    for (size_t i = 0; i < wanted->count; i++)
+        if (span_equal_text(jnode_text(acr), wanted->items[i])) return true;
     if (!acr)
         return refuse(refusal, REASON_ACR_NOT_MET,
                       "the token does not say how the user logged in (acr); it must be %s%s",
                       wanted->count > 1 ? "one of " : "", list_words(wanted, words));
     return refuse(refusal, REASON_ACR_NOT_MET, "the user logged in by %s (acr); it must be %s%s",
-                  json_words(acr, came), wanted->count > 1 ? "one of " : "",
+                  node_words(acr, came), wanted->count > 1 ? "one of " : "",
                   list_words(wanted, words));
 }
 

@@ -5,7 +5,7 @@
 
 #include "common/ascii.h"
 #include "common/base64url.h"
-#include "common/json.h"
+#include "common/jtree.h"
 #include "server/config/values.h"
 
 #define S(text) SPAN_LITERAL(text)
@@ -575,57 +575,42 @@ static void line_add_texts(struct line *line, const struct span *texts, size_t c
     for (size_t i = 0; i < count; i++) line_add_text(line, texts[i]);
 }
 
-static void free_textp(char **text) {
-    free(*text);
-}
+static void line_add_json(struct line *line, const struct jnode *node) {
+    bool encoded = jnode_is(node, JTYPE_OBJECT) || jnode_is(node, JTYPE_ARRAY);
+    CLEANUP(buf_done) struct buf json = buf_make(line->out->max);
+    char piece[513]; /* 384 bytes come to 512 characters without a rest */
 
-/* Numbers with as many digits as tell them from others, and no more: 1.1, not 1.1000000000000001.
- */
-static char *dump(const json_t *json) {
-    size_t flags = JSON_COMPACT | JSON_ENCODE_ANY;
-    for (size_t digits = 15; json_is_real(json) && digits < 17; digits++) {
-        CLEANUP(free_textp) char *text = json_dumps(json, flags | JSON_REAL_PRECISION(digits));
-        if (text && strtod(text, NULL) == json_real_value(json)) return TAKE_PTR(text);
-    }
-    return json_dumps(json, flags);
-}
-
-static void line_add_json(struct line *line, const json_t *json, bool encoded) {
-    CLEANUP(free_textp) char *text = dump(json);
+    jnode_write(node, &json);
     /* Without memory the head must not go out as if there were no such claim. */
-    if (!text) {
+    if (!buf_ok(&json)) {
         line->out->failed = true;
         return;
     }
     line_next(line);
     if (!encoded) {
-        buf_add_text(line->out, text);
+        buf_add(line->out, buf_span(&json));
         return;
     }
-    char piece[513]; /* 384 bytes come to 512 characters without a rest */
-    for (struct span rest = span_of(text); rest.len; rest = span_from(rest, 384)) {
+    for (struct span rest = buf_span(&json); rest.len; rest = span_from(rest, 384)) {
         base64url_encode(rest.ptr, rest.len < 384 ? rest.len : 384, piece);
         buf_add_text(line->out, piece);
     }
 }
 
-static bool holds_only_strings(const json_t *array) {
-    size_t i;
-    json_t *item;
-    json_array_foreach(array, i, item) if (!json_is_string(item)) return false;
-    return json_is_array(array);
+static bool holds_only_strings(const struct jnode *array) {
+    for (const struct jnode *item = jarray_first(array); item; item = jnode_next(array, item))
+        if (!jnode_is(item, JTYPE_STRING)) return false;
+    return jnode_is(array, JTYPE_ARRAY);
 }
 
-static void line_add_claim(struct line *line, const json_t *claim) {
-    size_t i;
-    json_t *item;
-
-    if (json_is_string(claim))
-        line_add_text(line, json_span(claim));
+static void line_add_claim(struct line *line, const struct jnode *claim) {
+    if (jnode_is(claim, JTYPE_STRING))
+        line_add_text(line, jnode_text(claim));
     else if (holds_only_strings(claim))
-        json_array_foreach(claim, i, item) line_add_text(line, json_span(item));
+        for (const struct jnode *item = jarray_first(claim); item; item = jnode_next(claim, item))
+            line_add_text(line, jnode_text(item));
     else if (claim)
-        line_add_json(line, claim, json_is_object(claim) || json_is_array(claim));
+        line_add_json(line, claim);
 }
 
 static void add_told(const struct told *told, const struct principal *principal, struct buf *out) {

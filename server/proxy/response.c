@@ -259,7 +259,7 @@ void body_begin(struct body *body, const struct response_head *head) {
 }
 
 void body_done(struct body *body) {
-    buf_done(&body->trailers);
+    if (body->trailers.data) buf_done(&body->trailers);
 }
 
 static int hex_value(char c) {

@@ -1,6 +1,5 @@
 #include "server/token/authenticate.h"
 
-#include "common/json.h"
 #include "server/token/credential.h"
 #include "server/token/deny.h"
 #include "server/token/jwt.h"
@@ -24,7 +23,7 @@ struct measure {
 static bool find_issuer(const struct jwt *jwt, const struct measure *by,
                         const struct keyring_entry **ret, struct refusal *refusal) {
     struct span iss;
-    if (json_find_string(jwt->claims, "iss", &iss) != JSON_FOUND) {
+    if (jnode_find_string(jwt->claims->root, "iss", &iss) != JSON_FOUND) {
         refuse(refusal, REASON_CLAIM_MISSING, "the token has no iss claim that is a string");
         TRACE_BAD(by->evidence->trace, "issuer", "%s", refusal->text);
         return false;

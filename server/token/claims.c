@@ -4,18 +4,18 @@
 
 #include "common/buf.h"
 #include "common/clock.h"
-#include "common/json.h"
 
 /* 9999-12-31T23:59:59Z: no token lives longer, and sums with leeways stay far from overflow. */
 #define NUMERIC_DATE_MAX 253402300799
 
-const json_t *claim_find(const json_t *claims, const char *path) {
-    const json_t *claim = json_object_get(claims, path);
+const struct jnode *claim_find(const struct jnode *claims, const char *path) {
+    const struct jnode *claim = jnode_find(claims, path);
     if (claim) return claim;
 
     for (const char *dot = strchr(path, '.'); dot; dot = strchr(dot + 1, '.')) {
-        const json_t *inner = json_object_getn(claims, path, (size_t)(dot - path));
-        claim = json_is_object(inner) ? claim_find(inner, dot + 1) : NULL;
+        struct span name = {path, (size_t)(dot - path)};
+        const struct jnode *inner = jnode_member(claims, name);
+        claim = jnode_is(inner, JTYPE_OBJECT) ? claim_find(inner, dot + 1) : NULL;
         if (claim) return claim;
     }
     return NULL;
@@ -24,10 +24,10 @@ const json_t *claim_find(const json_t *claims, const char *path) {
 /* --- times --------------------------------------------------------------------------------- */
 
 /* A NumericDate. Absent is fine where it is not required; then *ret_present is false. */
-static bool read_date(const json_t *claims, const char *name, bool required, bool *ret_present,
-                      int64_t *ret, struct refusal *refusal) {
+static bool read_date(const struct jnode *claims, const char *name, bool required,
+                      bool *ret_present, int64_t *ret, struct refusal *refusal) {
     *ret_present = false;
-    switch (json_find_seconds(claims, name, ret)) {
+    switch (jnode_find_seconds(claims, name, ret)) {
     case JSON_ABSENT:
         if (!required) return true;
         return refuse(refusal, REASON_CLAIM_MISSING, "the token has no %s claim", name);
@@ -90,7 +90,7 @@ static bool check_exp(struct judged *judged, struct refusal *refusal) {
     bool present;
     int64_t exp;
 
-    if (!read_date(judged->jwt->claims, "exp", true, &present, &exp, refusal)) return false;
+    if (!read_date(judged->jwt->claims->root, "exp", true, &present, &exp, refusal)) return false;
     judged->has_exp = true;
     judged->validity.until = exp + judged->leeway;
     judged->validity.expires = exp;
@@ -105,7 +105,7 @@ static bool check_nbf(struct judged *judged, struct refusal *refusal) {
     bool present;
     int64_t nbf;
 
-    if (!read_date(judged->jwt->claims, "nbf", false, &present, &nbf, refusal)) return false;
+    if (!read_date(judged->jwt->claims->root, "nbf", false, &present, &nbf, refusal)) return false;
     if (!present) return true;
     if (!hold_from(nbf - judged->leeway, judged->now, &judged->validity))
         return refuse_time(refusal, REASON_TOKEN_NOT_YET_VALID, "token is not valid before", nbf,
@@ -118,7 +118,7 @@ static bool check_iat(struct judged *judged, struct refusal *refusal) {
     bool present;
     int64_t iat;
 
-    if (!read_date(judged->jwt->claims, "iat", false, &present, &iat, refusal)) return false;
+    if (!read_date(judged->jwt->claims->root, "iat", false, &present, &iat, refusal)) return false;
     if (!present) return true;
     if (!hold_from(iat - judged->leeway, judged->now, &judged->validity))
         return refuse_time(refusal, REASON_TOKEN_FROM_FUTURE, "token was issued at", iat,
@@ -161,18 +161,17 @@ static void quote_list(struct buf *out, struct span item, size_t index) {
 }
 
 /* What came, and what is configured. */
-static void list_audiences(const json_t *aud, const struct config_issuer *issuer, struct buf *came,
-                           struct buf *expected) {
-    size_t i;
-    json_t *item;
+static void list_audiences(const struct jnode *aud, const struct config_issuer *issuer,
+                           struct buf *came, struct buf *expected) {
+    const struct jnode *item = jarray_first(aud);
 
-    if (json_is_string(aud)) quote_list(came, json_span(aud), 0);
-    json_array_foreach(aud, i, item) quote_list(came, json_span(item), i);
-    for (i = 0; i < issuer->audiences.count; i++)
+    if (jnode_is(aud, JTYPE_STRING)) quote_list(came, jnode_text(aud), 0);
+    for (size_t i = 0; item; item = jnode_next(aud, item)) quote_list(came, jnode_text(item), i++);
+    for (size_t i = 0; i < issuer->audiences.count; i++)
         quote_list(expected, span_of(issuer->audiences.items[i]), i);
 }
 
-static bool refuse_audience(const json_t *aud, const struct config_issuer *issuer,
+static bool refuse_audience(const struct jnode *aud, const struct config_issuer *issuer,
                             struct refusal *refusal) {
     struct buf came = buf_make(400), expected = buf_make(400);
 
@@ -186,7 +185,7 @@ static bool refuse_audience(const json_t *aud, const struct config_issuer *issue
     return false;
 }
 
-static void note_audience(const struct judged *judged, const json_t *aud) {
+static void note_audience(const struct judged *judged, const struct jnode *aud) {
     struct buf came = buf_make(400), expected = buf_make(400);
 
     list_audiences(aud, judged->issuer, &came, &expected);
@@ -202,23 +201,21 @@ static void note_audience(const struct judged *judged, const json_t *aud) {
 /* aud is one string or an array of strings (RFC 7519 section 4.1.3); one must be ours. */
 static bool check_audience(struct judged *judged, struct refusal *refusal) {
     const struct config_issuer *issuer = judged->issuer;
-    const json_t *aud = json_object_get(judged->jwt->claims, "aud");
+    const struct jnode *aud = jnode_find(judged->jwt->claims->root, "aud");
     bool ours = issuer->allow_any_audience;
-    size_t i;
-    json_t *item;
 
     if (!aud && ours && judged->trace) note_audience(judged, aud);
     if (!aud && ours) return true;
     if (!aud) return refuse(refusal, REASON_CLAIM_MISSING, "the token has no aud claim");
-    if (!json_is_string(aud) && !json_is_array(aud))
+    if (!jnode_is(aud, JTYPE_STRING) && !jnode_is(aud, JTYPE_ARRAY))
         return refuse(refusal, REASON_CLAIM_INVALID,
                       "the aud claim of the token is neither a string nor an array of strings");
-    if (json_is_string(aud) && is_configured(&issuer->audiences, json_span(aud))) ours = true;
-    json_array_foreach(aud, i, item) {
-        if (!json_is_string(item))
+    if (is_configured(&issuer->audiences, jnode_text(aud))) ours = true;
+    for (const struct jnode *item = jarray_first(aud); item; item = jnode_next(aud, item)) {
+        if (!jnode_is(item, JTYPE_STRING))
             return refuse(refusal, REASON_CLAIM_INVALID,
                           "the aud claim of the token holds something that is not a string");
-        if (is_configured(&issuer->audiences, json_span(item))) ours = true;
+        if (is_configured(&issuer->audiences, jnode_text(item))) ours = true;
     }
     if (!ours) return refuse_audience(aud, issuer, refusal);
     if (judged->trace) note_audience(judged, aud);
@@ -227,10 +224,10 @@ static bool check_audience(struct judged *judged, struct refusal *refusal) {
 
 /* --- the rest ------------------------------------------------------------------------------ */
 
-static bool check_text(const json_t *claims, const char *name, bool required,
+static bool check_text(const struct jnode *claims, const char *name, bool required,
                        struct refusal *refusal) {
     struct span text = SPAN_NONE;
-    switch (json_find_string(claims, name, &text)) {
+    switch (jnode_find_string(claims, name, &text)) {
     case JSON_ABSENT:
         if (!required) return true;
         return refuse(refusal, REASON_CLAIM_MISSING, "the token has no %s claim", name);
@@ -261,17 +258,17 @@ static bool check_profile(struct judged *judged, struct refusal *refusal) {
         return refuse(refusal, REASON_TYPE_NOT_ACCEPTED,
                       "the typ of the token is not at+jwt, which this issuer's tokens must have");
     for (size_t i = 0; i < ARRAY_LEN(required); i++)
-        if (!check_text(jwt->claims, required[i], true, refusal)) return false;
-    if (!json_object_get(jwt->claims, "iat"))
+        if (!check_text(jwt->claims->root, required[i], true, refusal)) return false;
+    if (!jnode_find(jwt->claims->root, "iat"))
         return refuse(refusal, REASON_CLAIM_MISSING, "the token has no iat claim");
-    if (!json_object_get(jwt->claims, "aud"))
+    if (!jnode_find(jwt->claims->root, "aud"))
         return refuse(refusal, REASON_CLAIM_MISSING, "the token has no aud claim");
     TRACE_GOOD(judged->trace, "type", "%s, as token_type: at+jwt wants it", type_words[jwt->type]);
     return true;
 }
 
 static bool check_subject(struct judged *judged, struct refusal *refusal) {
-    return check_text(judged->jwt->claims, "sub", false, refusal);
+    return check_text(judged->jwt->claims->root, "sub", false, refusal);
 }
 
 /*
@@ -279,7 +276,7 @@ static bool check_subject(struct judged *judged, struct refusal *refusal) {
  * is taken yet: whoever presents it as a plain bearer token may have stolen it.
  */
 static bool check_binding(struct judged *judged, struct refusal *refusal) {
-    if (!json_object_get(judged->jwt->claims, "cnf")) return true;
+    if (!jnode_find(judged->jwt->claims->root, "cnf")) return true;
     return refuse(refusal, REASON_TOKEN_BOUND,
                   "the token is bound to a key (cnf) and was presented without proof of it");
 }

@@ -5,7 +5,6 @@
 #ifndef SERVER_TOKEN_CLAIMS_H
 #define SERVER_TOKEN_CLAIMS_H
 
-#include <jansson.h>
 #include <stdint.h>
 
 #include "server/config/config.h"
@@ -43,6 +42,6 @@ bool claims_refuse_expired(int64_t exp, int64_t now, const struct config_issuer 
  * The claim at path: the member of exactly that name, or, level by level, "a.b" for b in the object
  * a. NULL where there is none. Borrowed from claims.
  */
-const json_t *claim_find(const json_t *claims, const char *path);
+const struct jnode *claim_find(const struct jnode *claims, const char *path);
 
 #endif

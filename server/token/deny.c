@@ -188,7 +188,7 @@ static enum denied judge_principal(const struct deny_list *list, const struct pr
     if (deny_list_count(list) == 0) return DENIED_NOT;
     const struct config_issuer *issuer = principal_issuer(principal);
     struct deny_facts facts = {.issuer = span_of(issuer->issuer),
-                               .by = {[DENY_JTI] = json_span(principal_claim(principal, "jti")),
+                               .by = {[DENY_JTI] = jnode_text(principal_claim(principal, "jti")),
                                       [DENY_SUB] = principal_subject(principal),
                                       [DENY_KID] = span_of(kid)}};
     return judge(list, &facts, now - issuer->leeway / 1000, ret);

@@ -3,29 +3,33 @@
 #include <stdlib.h>
 
 #include "common/base64url.h"
-#include "common/json.h"
 
 #define KID_MAX 1024
 #define SEGMENTS 3
 
 /* --- segments ------------------------------------------------------------------------------ */
 
-static bool split(struct span token, struct span segments[SEGMENTS], struct refusal *refusal) {
+static bool refuse_parts(struct span token, struct refusal *refusal) {
     size_t dots = 0;
     for (size_t i = 0; i < token.len; i++) dots += token.ptr[i] == '.';
 
     if (dots == 4)
         return refuse(refusal, REASON_TOKEN_ENCRYPTED,
                       "the token has five parts: it is encrypted (JWE), which is not accepted");
-    if (dots != SEGMENTS - 1)
-        return refuse(refusal, REASON_TOKEN_MALFORMED,
-                      "the token has %zu parts; a signed JWT has three", dots + 1);
+    return refuse(refusal, REASON_TOKEN_MALFORMED,
+                  "the token has %zu parts; a signed JWT has three", dots + 1);
+}
+
+static bool split(struct span token, struct span segments[SEGMENTS], struct refusal *refusal) {
+    struct span rest = token;
+
     for (size_t i = 0; i < SEGMENTS; i++) {
-        size_t end = span_find(token, '.');
-        segments[i] = span_until(token, end);
-        token = span_from(token, end + 1);
+        size_t end = span_find(rest, '.');
+        if ((end < rest.len) != (i < SEGMENTS - 1)) return refuse_parts(token, refusal);
+        segments[i] = span_until(rest, end);
+        rest = span_from(rest, end + 1);
     }
-    if (segments[2].len == 0)
+    if (segments[SEGMENTS - 1].len == 0)
         return refuse(refusal, REASON_TOKEN_MALFORMED, "the signature of the token is empty");
     return true;
 }
@@ -43,31 +47,32 @@ static bool decode(struct span segment, const char *name, unsigned char **at, st
 
 /* --- header -------------------------------------------------------------------------------- */
 
-static bool read_header(struct span text, json_t **ret, struct refusal *refusal) {
+static bool read_header(struct span text, struct jtree **ret, struct refusal *refusal) {
     struct err_text why;
-    int r = json_read_object(text, ret, &why);
+    int r = jtree_read_object(text, ret, &why);
     if (r == 0) return true;
     return refuse(refusal, r == ERR_MEMORY ? REASON_OUT_OF_MEMORY : REASON_TOKEN_MALFORMED,
                   "the header of the token %s", why.text);
 }
 
 /* Foreign text to be quoted in a description: short and plain, or not at all. */
-static const char *quotable(struct span text) {
-    if (text.len == 0 || text.len > 32) return NULL;
+static bool is_quotable(struct span text) {
+    if (text.len == 0 || text.len > 32) return false;
     for (size_t i = 0; i < text.len; i++)
-        if (text.ptr[i] <= ' ' || text.ptr[i] >= 0x7f || strchr("'\"\\", text.ptr[i])) return NULL;
-    return text.ptr;
+        if (text.ptr[i] <= ' ' || text.ptr[i] >= 0x7f || strchr("'\"\\", text.ptr[i])) return false;
+    return true;
 }
 
-static bool read_algorithm(const json_t *header, enum algorithm *ret, struct refusal *refusal) {
+static bool read_algorithm(const struct jnode *header, enum algorithm *ret,
+                           struct refusal *refusal) {
     struct span name;
-    if (json_find_string(header, "alg", &name) != JSON_FOUND)
+    if (jnode_find_string(header, "alg", &name) != JSON_FOUND)
         return refuse(refusal, REASON_ALGORITHM_NOT_ALLOWED,
                       "the header of the token has no alg that is a string");
     int found = algorithm_find(name);
-    if (found < 0 && quotable(name))
-        return refuse(refusal, REASON_ALGORITHM_NOT_ALLOWED, "the alg '%s' is not accepted",
-                      quotable(name));
+    if (found < 0 && is_quotable(name))
+        return refuse(refusal, REASON_ALGORITHM_NOT_ALLOWED, "the alg '%.*s' is not accepted",
+                      SPAN_PRINTF(name));
     if (found < 0)
         return refuse(refusal, REASON_ALGORITHM_NOT_ALLOWED,
                       "the alg of the token is not accepted");
@@ -75,9 +80,9 @@ static bool read_algorithm(const json_t *header, enum algorithm *ret, struct ref
     return true;
 }
 
-static bool read_kid(const json_t *header, struct span *ret, struct refusal *refusal) {
+static bool read_kid(const struct jnode *header, struct span *ret, struct refusal *refusal) {
     *ret = SPAN_NONE;
-    if (json_find_string(header, "kid", ret) == JSON_WRONG_TYPE)
+    if (jnode_find_string(header, "kid", ret) == JSON_WRONG_TYPE)
         return refuse(refusal, REASON_TOKEN_MALFORMED, "the kid of the token is not a string");
     if (ret->len > KID_MAX)
         return refuse(refusal, REASON_TOKEN_MALFORMED, "the kid of the token is too long");
@@ -85,7 +90,7 @@ static bool read_kid(const json_t *header, struct span *ret, struct refusal *ref
 }
 
 /* Header parameters that change what the signature means, and that we do not implement. */
-static bool check_extensions(const json_t *header, struct refusal *refusal) {
+static bool check_extensions(const struct jnode *header, struct refusal *refusal) {
     static const struct {
         const char *name;
         const char *why;
@@ -95,11 +100,11 @@ static bool check_extensions(const json_t *header, struct refusal *refusal) {
         {"enc", "the header of the token has enc; encrypted tokens are not accepted"},
     };
     for (size_t i = 0; i < ARRAY_LEN(refused); i++)
-        if (json_object_get(header, refused[i].name))
+        if (jnode_find(header, refused[i].name))
             return refuse(refusal, REASON_HEADER_NOT_ACCEPTED, "%s", refused[i].why);
 
-    const json_t *b64 = json_object_get(header, "b64");
-    if (b64 && !json_is_true(b64))
+    const struct jnode *b64 = jnode_find(header, "b64");
+    if (b64 && !jnode_is(b64, JTYPE_TRUE))
         return refuse(refusal, REASON_HEADER_NOT_ACCEPTED,
                       "the header of the token has b64 that is not true");
     return true;
@@ -120,8 +125,9 @@ static bool parse(struct span token, struct jws *jws, struct refusal *refusal) {
            decode(segments[1], "payload", &at, &jws->payload, refusal) &&
            decode(segments[2], "signature", &at, &jws->signature, refusal) &&
            read_header(header, &jws->header, refusal) &&
-           read_algorithm(jws->header, &jws->algorithm, refusal) &&
-           check_extensions(jws->header, refusal) && read_kid(jws->header, &jws->kid, refusal);
+           read_algorithm(jws->header->root, &jws->algorithm, refusal) &&
+           check_extensions(jws->header->root, refusal) &&
+           read_kid(jws->header->root, &jws->kid, refusal);
 }
 
 bool jws_parse(struct span token, struct jws *ret, struct refusal *refusal) {
@@ -135,7 +141,7 @@ bool jws_parse(struct span token, struct jws *ret, struct refusal *refusal) {
 }
 
 void jws_done(struct jws *jws) {
-    json_decref(jws->header);
+    jtree_unref(jws->header);
     free(jws->memory);
     *jws = (struct jws){0};
 }

@@ -5,8 +5,7 @@
 #ifndef SERVER_TOKEN_JWS_H
 #define SERVER_TOKEN_JWS_H
 
-#include <jansson.h>
-
+#include "common/jtree.h"
 #include "common/span.h"
 #include "server/config/algorithm.h"
 #include "server/token/reason.h"
@@ -15,7 +14,7 @@ struct jws {
     struct span signing_input; /* borrowed from the token: the first two segments and their dot */
     struct span payload;       /* decoded, in memory; may be empty */
     struct span signature;     /* decoded, in memory */
-    json_t *header;
+    struct jtree *header;      /* an object */
     enum algorithm algorithm;
     struct span kid;       /* in header; absent if the token names none */
     unsigned char *memory; /* of the decoded segments */

@@ -1,13 +1,11 @@
 #include "server/token/jwt.h"
 
-#include "common/json.h"
-
 /* A media type may leave "application/" out (RFC 7515 section 4.1.9); case does not count. */
-static bool read_type(const json_t *header, enum jwt_type *ret, struct refusal *refusal) {
+static bool read_type(const struct jnode *header, enum jwt_type *ret, struct refusal *refusal) {
     static const struct span prefix = SPAN_LITERAL("application/");
     struct span type;
 
-    switch (json_find_string(header, "typ", &type)) {
+    switch (jnode_find_string(header, "typ", &type)) {
     case JSON_ABSENT:
         *ret = JWT_TYPE_ABSENT;
         return true;
@@ -27,17 +25,17 @@ static bool read_type(const json_t *header, enum jwt_type *ret, struct refusal *
     return true;
 }
 
-static bool check_content(const json_t *header, struct refusal *refusal) {
-    const json_t *cty = json_object_get(header, "cty");
-    if (cty && span_equal_nocase(json_span(cty), SPAN_LITERAL("JWT")))
+static bool check_content(const struct jnode *header, struct refusal *refusal) {
+    const struct jnode *cty = jnode_find(header, "cty");
+    if (span_equal_nocase(jnode_text(cty), SPAN_LITERAL("JWT")))
         return refuse(refusal, REASON_HEADER_NOT_ACCEPTED,
                       "the token holds another token, which is not accepted");
     return true;
 }
 
-static bool read_claims(struct span payload, json_t **ret, struct refusal *refusal) {
+static bool read_claims(struct span payload, struct jtree **ret, struct refusal *refusal) {
     struct err_text why;
-    int r = json_read_object(payload, ret, &why);
+    int r = jtree_read_object(payload, ret, &why);
     if (r == 0) return true;
     return refuse(refusal, r == ERR_MEMORY ? REASON_OUT_OF_MEMORY : REASON_TOKEN_MALFORMED,
                   "the payload of the token %s", why.text);
@@ -46,7 +44,8 @@ static bool read_claims(struct span payload, json_t **ret, struct refusal *refus
 bool jwt_parse(struct span token, struct jwt *ret, struct refusal *refusal) {
     struct jwt jwt = {0};
     if (!jws_parse(token, &jwt.jws, refusal)) return false;
-    if (!read_type(jwt.jws.header, &jwt.type, refusal) || !check_content(jwt.jws.header, refusal) ||
+    const struct jnode *header = jwt.jws.header->root;
+    if (!read_type(header, &jwt.type, refusal) || !check_content(header, refusal) ||
         !read_claims(jwt.jws.payload, &jwt.claims, refusal)) {
         jwt_done(&jwt);
         return false;
@@ -56,7 +55,7 @@ bool jwt_parse(struct span token, struct jwt *ret, struct refusal *refusal) {
 }
 
 void jwt_done(struct jwt *jwt) {
-    json_decref(jwt->claims);
+    jtree_unref(jwt->claims);
     jws_done(&jwt->jws);
     *jwt = (struct jwt){0};
 }

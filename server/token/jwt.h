@@ -12,7 +12,7 @@ enum jwt_type { JWT_TYPE_ABSENT, JWT_TYPE_JWT, JWT_TYPE_AT_JWT };
 struct jwt {
     struct jws jws;
     enum jwt_type type;
-    json_t *claims;
+    struct jtree *claims; /* an object */
 };
 
 /*

@@ -5,7 +5,7 @@
 #include "common/base64url.h"
 #include "common/buf.h"
 #include "common/clock.h"
-#include "common/json.h"
+#include "common/jtree.h"
 #include "common/url.h"
 #include "server/keys/discovery.h"
 #include "server/token/claims.h"
@@ -35,37 +35,37 @@ static const char *step_of(enum reason reason) {
 }
 
 /* The first part of a token as an object; NULL where it is none. */
-static json_t *read_header(struct span token) {
+static struct jtree *read_header(struct span token) {
     struct span first = span_until(token, span_find(token, '.'));
-    json_t *header = NULL;
+    struct jtree *header = NULL;
     size_t len;
 
     unsigned char *bytes = malloc(base64url_decoded_max(first.len) + 1);
     if (!bytes) return NULL;
     if (base64url_decode(first, bytes, &len) < 0 ||
-        json_read_object((struct span){(char *)bytes, len}, &header, NULL) < 0)
+        jtree_read_object((struct span){(char *)bytes, len}, &header, NULL) < 0)
         header = NULL;
     free(bytes);
     return header;
 }
 
-static void add_members(struct buf *out, const json_t *header) {
+static void add_members(struct buf *out, const struct jnode *header) {
     static const char *const names[] = {"alg", "kid", "typ", "cty", "enc", "zip", "crit"};
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        const json_t *member = json_object_get(header, names[i]);
+        const struct jnode *member = jnode_find(header, names[i]);
         if (!member) continue;
         buf_addf(out, "%s%s", out->len ? ", " : "", names[i]);
-        if (json_is_string(member))
-            buf_addf(out, " %.*s", SPAN_PRINTF(span_until(json_span(member), 64)));
+        if (jnode_is(member, JTYPE_STRING))
+            buf_addf(out, " %.*s", SPAN_PRINTF(span_until(jnode_text(member), 64)));
     }
 }
 
 void note_unreadable(const struct trace *trace, struct span token, const struct refusal *refusal) {
-    CLEANUP(json_decrefp) json_t *header = read_header(token);
+    CLEANUP(jtree_unrefp) struct jtree *header = read_header(token);
     CLEANUP(buf_done) struct buf members = buf_make(WORDS_MAX);
 
-    add_members(&members, header);
+    if (header) add_members(&members, header->root);
     if (members.len) TRACE_GOOD(trace, "header", "it says: %s", text_of(&members));
     TRACE_BAD(trace, step_of(refusal->reason), "%s", refusal->text);
 }

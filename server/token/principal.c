@@ -2,12 +2,11 @@
 
 #include <stdlib.h>
 
-#include "common/json.h"
 #include "server/token/claims.h"
 #include "server/token/principal_make.h"
 
 struct spans {
-    struct span *items; /* point into claims */
+    struct span *items; /* NULL while they are counted */
     size_t count;
 };
 
@@ -20,7 +19,7 @@ struct baggage {
 
 struct principal {
     unsigned refs;
-    json_t *claims;
+    struct jtree *claims;
     const struct config_issuer *issuer;
     struct span user;
     const char *user_claim, *scope_claim; /* of the issuer's lists; scope_claim: NULL for none */
@@ -29,65 +28,54 @@ struct principal {
     int64_t expires;
     struct baggage *baggage; /* own_baggage, by a way that a constant principal leaves open */
     struct baggage own_baggage;
+    struct span words[]; /* the scopes, then the roles; they point into claims */
 };
 
 /* --- lists --------------------------------------------------------------------------------- */
 
-static bool append(struct spans *spans, struct span item) {
-    if ((spans->count & (spans->count - 1)) == 0) {
-        size_t room = spans->count ? spans->count * 2 : 1;
-        struct span *items = realloc(spans->items, room * sizeof *items);
-        if (!items) return false;
-        spans->items = items;
-    }
-    spans->items[spans->count++] = item;
-    return true;
+static void append(struct spans *spans, struct span item) {
+    if (spans->items) spans->items[spans->count] = item;
+    spans->count++;
 }
 
 /* Scopes are separated by spaces and nothing else (RFC 6749 section 3.3). */
-static bool append_words(struct spans *spans, struct span text) {
+static void append_words(struct spans *spans, struct span text) {
     struct span word;
     while (span_next(&text, ' ', &word))
-        if (word.len && !append(spans, word)) return false;
-    return true;
+        if (word.len) append(spans, word);
 }
 
 /* A claim that lists words: one string of them, or an array with one string each. */
-static bool read_words(const json_t *claim, const char *name, struct spans *spans,
+static bool read_words(const struct jnode *claim, const char *name, struct spans *spans,
                        struct refusal *refusal) {
-    size_t i;
-    json_t *item;
-    bool stored = true;
-
-    if (json_is_string(claim)) {
-        stored = append_words(spans, json_span(claim));
-    } else if (json_is_array(claim)) {
-        json_array_foreach(claim, i, item) {
-            if (!json_is_string(item))
-                return refuse(refusal, REASON_CLAIM_INVALID,
-                              "the %s claim of the token holds something that is not a string",
-                              name);
-            stored = stored && append(spans, json_span(item));
-        }
-    } else {
+    if (jnode_is(claim, JTYPE_STRING)) {
+        append_words(spans, jnode_text(claim));
+        return true;
+    }
+    if (!jnode_is(claim, JTYPE_ARRAY))
         return refuse(refusal, REASON_CLAIM_INVALID,
                       "the %s claim of the token is neither a string nor an array of strings",
                       name);
+    for (const struct jnode *item = jarray_first(claim); item; item = jnode_next(claim, item)) {
+        if (!jnode_is(item, JTYPE_STRING))
+            return refuse(refusal, REASON_CLAIM_INVALID,
+                          "the %s claim of the token holds something that is not a string", name);
+        append(spans, jnode_text(item));
     }
-    return stored || refuse(refusal, REASON_OUT_OF_MEMORY, "out of memory");
+    return true;
 }
 
 /* A claim that is null says as little as one that is absent. */
-static const json_t *find_said(const json_t *claims, const char *path) {
-    const json_t *claim = claim_find(claims, path);
-    return json_is_null(claim) ? NULL : claim;
+static const struct jnode *find_said(const struct jnode *claims, const char *path) {
+    const struct jnode *claim = claim_find(claims, path);
+    return jnode_is(claim, JTYPE_NULL) ? NULL : claim;
 }
 
 /* Scopes are those of the first claim that is present, not of all: scope and scp name the same. */
 static bool read_scopes(struct principal *principal, struct refusal *refusal) {
     const struct strings *names = &principal->issuer->scope_claims;
     for (size_t i = 0; i < names->count; i++) {
-        const json_t *claim = find_said(principal->claims, names->items[i]);
+        const struct jnode *claim = find_said(principal->claims->root, names->items[i]);
         if (!claim) continue;
         principal->scope_claim = names->items[i];
         return read_words(claim, names->items[i], &principal->scopes, refusal);
@@ -99,7 +87,7 @@ static bool read_scopes(struct principal *principal, struct refusal *refusal) {
 static bool read_roles(struct principal *principal, struct refusal *refusal) {
     const struct strings *names = &principal->issuer->role_claims;
     for (size_t i = 0; i < names->count; i++) {
-        const json_t *claim = find_said(principal->claims, names->items[i]);
+        const struct jnode *claim = find_said(principal->claims->root, names->items[i]);
         if (claim && !read_words(claim, names->items[i], &principal->roles, refusal)) return false;
     }
     return true;
@@ -111,18 +99,19 @@ static bool read_roles(struct principal *principal, struct refusal *refusal) {
  * An address that the issuer says it has not verified may be somebody else's. Some issuers say so
  * by a string.
  */
-static bool is_unverified_email(const json_t *claims, const char *name) {
-    const json_t *verified = json_object_get(claims, "email_verified");
-    return strcmp(name, "email") == 0 &&
-           (json_is_false(verified) ||
-            span_equal_nocase(json_span(verified), SPAN_LITERAL("false")));
+static bool is_unverified_email(const struct jnode *claims, const char *name) {
+    if (strcmp(name, "email") != 0) return false;
+    const struct jnode *verified = jnode_find(claims, "email_verified");
+    return jnode_is(verified, JTYPE_FALSE) ||
+           span_equal_nocase(jnode_text(verified), SPAN_LITERAL("false"));
 }
 
 static bool read_user(struct principal *principal, struct refusal *refusal) {
     const struct strings *names = &principal->issuer->user_claims;
+    const struct jnode *claims = principal->claims->root;
     for (size_t i = 0; i < names->count; i++) {
-        struct span user = json_span(claim_find(principal->claims, names->items[i]));
-        if (user.len == 0 || is_unverified_email(principal->claims, names->items[i])) continue;
+        struct span user = jnode_text(claim_find(claims, names->items[i]));
+        if (user.len == 0 || is_unverified_email(claims, names->items[i])) continue;
         principal->user = user;
         principal->user_claim = names->items[i];
         return true;
@@ -132,19 +121,32 @@ static bool read_user(struct principal *principal, struct refusal *refusal) {
                   names->count > 1 ? " or other user" : "");
 }
 
-bool principal_make(json_t *claims, const struct config_issuer *issuer, int64_t expires,
-                    struct principal **ret, struct refusal *refusal) {
-    CLEANUP(principal_unrefp) struct principal *principal = calloc(1, sizeof *principal);
-    if (!principal) return refuse(refusal, REASON_OUT_OF_MEMORY, "out of memory");
+/* The same of the words that were counted, now that there is room for them. */
+static bool read_counted(struct principal *principal, struct refusal *refusal) {
+    struct spans *scopes = &principal->scopes, *roles = &principal->roles;
+    size_t scope_count = scopes->count, role_count = roles->count;
 
-    principal->refs = 1;
-    principal->baggage = &principal->own_baggage;
-    principal->claims = json_incref(claims);
-    principal->issuer = issuer;
-    principal->expires = expires;
-    if (!read_user(principal, refusal) || !read_scopes(principal, refusal) ||
-        !read_roles(principal, refusal))
+    *scopes = (struct spans){principal->words, 0};
+    *roles = (struct spans){principal->words + scope_count, 0};
+    return (scope_count == 0 || read_scopes(principal, refusal)) &&
+           (role_count == 0 || read_roles(principal, refusal));
+}
+
+bool principal_make(struct jtree *claims, const struct config_issuer *issuer, int64_t expires,
+                    struct principal **ret, struct refusal *refusal) {
+    struct principal known = {.refs = 1, .claims = claims, .issuer = issuer, .expires = expires};
+    if (!read_user(&known, refusal) || !read_scopes(&known, refusal) ||
+        !read_roles(&known, refusal))
         return false;
+
+    size_t words = known.scopes.count + known.roles.count;
+    CLEANUP(principal_unrefp)
+    struct principal *principal = malloc(sizeof *principal + words * sizeof *principal->words);
+    if (!principal) return refuse(refusal, REASON_OUT_OF_MEMORY, "out of memory");
+    *principal = known;
+    principal->claims = jtree_ref(claims);
+    principal->baggage = &principal->own_baggage;
+    if (!read_counted(principal, refusal)) return false;
     *ret = TAKE_PTR(principal);
     return true;
 }
@@ -157,33 +159,15 @@ struct principal *principal_ref(struct principal *principal) {
 void principal_unref(struct principal *principal) {
     if (!principal || --principal->refs) return;
     memos_done(&principal->baggage->memos);
-    json_decref(principal->claims);
-    free(principal->scopes.items);
-    free(principal->roles.items);
+    jtree_unref(principal->claims);
     free(principal);
 }
 
 /* --- what it costs ------------------------------------------------------------------------- */
 
-/* What jansson and the allocator take for each node besides its bytes, generously. */
-#define NODE_SIZE 64
-#define MEMBER_SIZE 80
-#define OBJECT_SIZE 192
-
-static size_t weigh(json_t *node) {
-    size_t size = NODE_SIZE, i;
-    const char *name;
-    json_t *inner;
-
-    if (json_is_object(node)) size += OBJECT_SIZE;
-    json_object_foreach(node, name, inner) size += MEMBER_SIZE + strlen(name) + weigh(inner);
-    json_array_foreach(node, i, inner) size += 2 * sizeof inner + weigh(inner);
-    return size + json_string_length(node);
-}
-
 size_t principal_size(const struct principal *principal) {
-    size_t spans = principal->scopes.count + principal->roles.count;
-    return sizeof *principal + weigh(principal->claims) + 2 * spans * sizeof(struct span) +
+    size_t words = principal->scopes.count + principal->roles.count;
+    return sizeof *principal + words * sizeof *principal->words + principal->claims->size +
            memos_size(&principal->baggage->memos);
 }
 
@@ -211,11 +195,11 @@ const char *principal_scope_claim(const struct principal *principal) {
 }
 
 struct span principal_subject(const struct principal *principal) {
-    return json_span(json_object_get(principal->claims, "sub"));
+    return jnode_text(jnode_find(principal->claims->root, "sub"));
 }
 
-const json_t *principal_claim(const struct principal *principal, const char *path) {
-    return find_said(principal->claims, path);
+const struct jnode *principal_claim(const struct principal *principal, const char *path) {
+    return find_said(principal->claims->root, path);
 }
 
 const struct config_issuer *principal_issuer(const struct principal *principal) {

@@ -6,11 +6,11 @@
 #ifndef SERVER_TOKEN_PRINCIPAL_H
 #define SERVER_TOKEN_PRINCIPAL_H
 
-#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "common/attr.h"
+#include "common/jtree.h"
 #include "common/span.h"
 #include "server/config/config.h"
 #include "server/token/memo.h"
@@ -37,7 +37,7 @@ struct span principal_subject(const struct principal *principal);
 
 /* The claim at that path, a dot leading into objects, as role_claims has it; NULL: none, or null.
  */
-const json_t *principal_claim(const struct principal *principal, const char *path);
+const struct jnode *principal_claim(const struct principal *principal, const char *path);
 
 /* The issuer whose token proved it. */
 const struct config_issuer *principal_issuer(const struct principal *principal);

@@ -5,8 +5,6 @@
 #ifndef SERVER_TOKEN_PRINCIPAL_MAKE_H
 #define SERVER_TOKEN_PRINCIPAL_MAKE_H
 
-#include <jansson.h>
-
 #include "server/token/principal.h"
 #include "server/token/reason.h"
 
@@ -15,7 +13,7 @@
  * a reference is kept; *ret holds one reference. Refused: claims that name no user, and scopes or
  * roles of a wrong type.
  */
-bool principal_make(json_t *claims, const struct config_issuer *issuer, int64_t expires,
+bool principal_make(struct jtree *claims, const struct config_issuer *issuer, int64_t expires,
                     struct principal **ret, struct refusal *refusal) MUST_CHECK;
 
 /* About how many bytes of memory it takes, with all that is remembered with it. */

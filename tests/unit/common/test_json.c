@@ -8,6 +8,7 @@
 #include "common/buf.h"
 #include "tests/support/scratch.h"
 #include "tests/support/suite.h"
+#include "tests/unit/common/json_cases.h"
 
 #define S(text) SPAN_LITERAL(text)
 
@@ -22,127 +23,30 @@ static int read_exactly(struct span text, json_t **ret, struct err_text *err) {
 }
 
 TEST(objects_are_read) {
-    static const struct {
-        struct span text;
-        size_t members;
-    } cases[] = {
-        {S("{}"), 0},
-        {S(" \t\r\n{ \t\r\n} \t\r\n"), 0},
-        {S("{\"a\":1}"), 1},
-        {S("{\"a\":[[],{},null,true,false,\"\",-0,1.5e3]}"), 1},
-        {S("{\"a\":1,\"A\":2,\"\":3}"), 3},
-        {S("{\"a\":{\"b\":1},\"b\":{\"b\":1}}"), 2},
-        {S("{\"\\ud83d\\ude00\":\"\xf0\x9f\x98\x80\"}"), 1},
-        {S("{\"exp\":9223372036854775807,\"nbf\":-9223372036854775808}"), 2},
-        {S("{\"a\":1e308}"), 1},
-        {S("{\"a\":1e-400}"), 1},
-        {S("{\"a\":\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"}"), 1},
-        {S("{\"a\":\"\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"}"), 1},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+    for (size_t i = 0; i < json_good_count; i++) {
+        const struct json_good *good = &json_good[i];
         json_t *object = NULL;
         struct err_text err = {""};
-        ck_assert_msg(read_exactly(cases[i].text, &object, &err) == 0, "%s: %s", cases[i].text.ptr,
+        ck_assert_msg(read_exactly(good->text, &object, &err) == 0, "%s: %s", good->text.ptr,
                       err.text);
-        ck_assert_msg(json_object_size(object) == cases[i].members, "%s", cases[i].text.ptr);
+        ck_assert_msg(json_object_size(object) == good->members, "%s", good->text.ptr);
         json_decref(object);
     }
 }
 
 TEST(refusals_say_why_without_quoting) {
-    static const struct {
-        struct span text;
-        const char *why;
-    } cases[] = {
-        {SPAN_NONE, "is empty"},
-        {S(""), "is empty"},
-        {S(" "), "is not valid JSON (at byte 1)"},
-        {S("[]"), "is not a JSON object"},
-        {S("[{}]"), "is not a JSON object"},
-        {S("null"), "is not a JSON object"},
-        {S("true"), "is not a JSON object"},
-        {S("1"), "is not a JSON object"},
-        {S("\"{}\""), "is not a JSON object"},
-        {S("{\"a\":1,\"a\":1}"), "names a member twice (at byte 10)"},
-        {S("{\"a\":1,\"b\":2,\"a\":3}"), "names a member twice (at byte 16)"},
-        {S("{\"exp\":1,\"\\u0065xp\":2}"), "names a member twice (at byte 19)"},
-        {S("{\"\\u0065xp\":1,\"exp\":2}"), "names a member twice (at byte 19)"},
-        {S("{\"a\":{\"b\":1,\"b\":1}}"), "names a member twice (at byte 15)"},
-        {S("{\"\":1,\"\":1}"), "names a member twice (at byte 8)"},
-        {S("{\"a\":1}\0"), "holds a NUL byte"},
-        {S("{\"a\":\"\0\"}"), "holds a NUL byte"},
-        {S("\0{}"), "holds a NUL byte"},
-        {S("{}\0{}"), "holds a NUL byte"},
-        {S("{\"a\":\"\\u0000\"}"), NULL},
-        {S("{\"\\u0000\":1}"), NULL},
-        {S("{\"a\\u0000b\":1}"), NULL},
-        {S("{} x"), NULL},
-        {S("{}}"), NULL},
-        {S("{}{}"), NULL},
-        {S("{} {}"), NULL},
-        {S("{},"), NULL},
-        {S("\xef\xbb\xbf{}"), NULL},
-        {S("\xff\xfe{\0}\0"), "holds a NUL byte"},
-        {S("{}// comment"), NULL},
-        {S("/* comment */{}"), NULL},
-        {S("{# comment\n}"), NULL},
-        {S("{\"exp\":NaN}"), NULL},
-        {S("{\"exp\":Infinity}"), NULL},
-        {S("{\"exp\":-Infinity}"), NULL},
-        {S("{\"exp\":nan}"), NULL},
-        {S("{\"exp\":1e400}"), NULL},
-        {S("{\"exp\":-1e400}"), NULL},
-        {S("{\"exp\":9223372036854775808}"), NULL},
-        {S("{\"exp\":-9223372036854775809}"), NULL},
-        {S("{\"exp\":100000000000000000000000000000000000000000}"), NULL},
-        {S("{\"exp\":01}"), NULL},
-        {S("{\"exp\":+1}"), NULL},
-        {S("{\"exp\":.5}"), NULL},
-        {S("{\"exp\":1.}"), NULL},
-        {S("{\"exp\":0x1}"), NULL},
-        {S("{\"a\":\"\\ud800\"}"), NULL},
-        {S("{\"a\":\"\\udc00\"}"), NULL},
-        {S("{\"a\":\"\\ud800\\ud800\"}"), NULL},
-        {S("{\"a\":\"\\ud800x\"}"), NULL},
-        {S("{\"a\":\"\xed\xa0\x80\"}"), NULL},
-        {S("{\"a\":\"\xc0\xaf\"}"), NULL},
-        {S("{\"a\":\"\xe0\x80\xaf\"}"), NULL},
-        {S("{\"a\":\"\xf4\x90\x80\x80\"}"), NULL},
-        {S("{\"a\":\"\x80\"}"), NULL},
-        {S("{\"a\":\"\xe2\x82\"}"), NULL},
-        {S("{\"a\":\"\xff\"}"), NULL},
-        {S("{\"a\":\"\n\"}"), NULL},
-        {S("{\"a\":\"\x01\"}"), NULL},
-        {S("{\"a\":\"\x1f\"}"), NULL},
-        {S("{\"a\":\"\\x\"}"), NULL},
-        {S("{\"a\":\"\\u12\"}"), NULL},
-        {S("{\"a\":\"\\"), NULL},
-        {S("{\"a\":\""), NULL},
-        {S("{'a':1}"), NULL},
-        {S("{a:1}"), NULL},
-        {S("{1:1}"), NULL},
-        {S("{\"a\":1,}"), NULL},
-        {S("{\"a\"}"), NULL},
-        {S("{\"a\":}"), NULL},
-        {S("{\"a\":1"), NULL},
-        {S("{"), NULL},
-        {S("}"), NULL},
-        {S("{\"a\":[}]"), NULL},
-        {S("{\"secret-value"), NULL},
-        {S("\f{}"), NULL},
-        {S("\xc2\xa0{}"), NULL},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+    for (size_t i = 0; i < json_bad_count; i++) {
+        const struct json_bad *bad = &json_bad[i];
         json_t *object = NULL;
         struct err_text err = {""};
-        int r = read_exactly(cases[i].text, &object, &err);
-        ck_assert_msg(r == ERR_SYNTAX, "case %zu (%s): %d", i, cases[i].text.ptr, r);
+        int r = read_exactly(bad->text, &object, &err);
+        ck_assert_msg(r == ERR_SYNTAX, "case %zu (%s): %d", i, bad->text.ptr, r);
         ck_assert_ptr_null(object);
-        if (cases[i].why)
-            ck_assert_str_eq(err.text, cases[i].why);
+        if (bad->why)
+            ck_assert_str_eq(err.text, bad->why);
         else
             ck_assert_msg(strncmp(err.text, "is not valid JSON (at byte ", 27) == 0, "%s: %s",
-                          cases[i].text.ptr, err.text);
+                          bad->text.ptr, err.text);
         ck_assert_ptr_null(strstr(err.text, "secret-value"));
     }
 }

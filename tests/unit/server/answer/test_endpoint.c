@@ -3,15 +3,16 @@
 #include "common/attr.h"
 /* The one other place that makes principals: how they come to be is tested with authenticate(). */
 #include "server/token/principal_make.h"
+#include "tests/support/claims.h"
 #include "tests/unit/server/config/texts.h"
 
 static struct principal *make_principal(const struct config *config, const char *user,
                                         const char *scope) {
     struct principal *principal = NULL;
     struct refusal refusal;
-    json_t *claims = json_pack("{s:s, s:s}", "sub", user, "scope", scope);
+    struct jtree *claims = claims_of(json_pack("{s:s, s:s}", "sub", user, "scope", scope));
     ck_assert(principal_make(claims, &config->issuers[0], 0, &principal, &refusal));
-    json_decref(claims);
+    jtree_unref(claims);
     return principal;
 }
 

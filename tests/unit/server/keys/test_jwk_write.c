@@ -167,9 +167,9 @@ static void expect_verified(enum mint_key which, enum algorithm algorithm, const
     ck_assert_int_eq(jws.algorithm, algorithm);
     ck_assert(verify_signature(NULL, &key, algorithm, jws.signing_input, jws.signature));
     ck_assert(span_equal_text(jws.kid, "k \"1\""));
-    struct span typ = json_span(json_object_get(jws.header, "typ"));
+    struct span typ = jnode_text(jnode_find(jws.header->root, "typ"));
     ck_assert_msg(span_equal_text(typ, "JWT"), "%.*s", SPAN_PRINTF(typ));
-    ck_assert_uint_eq(json_object_size(jws.header), 3);
+    ck_assert_uint_eq(jws.header->root->len, 3);
     ck_assert(span_equal_text(jws.payload, "{\"a\":\"\xc3\xa4\"}"));
     jws_done(&jws);
 }

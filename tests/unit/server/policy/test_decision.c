@@ -3,6 +3,7 @@
 #include "common/attr.h"
 /* The one other place that makes principals: how they come to be is tested with authenticate(). */
 #include "server/token/principal_make.h"
+#include "tests/support/claims.h"
 #include "tests/unit/server/config/texts.h"
 
 /* The first route of config, as a request finds it. */
@@ -34,9 +35,9 @@ static struct config *load(const char *base, const char *anonymous, const char *
 static struct principal *make_principal(const struct config *config, const char *scope) {
     struct principal *principal = NULL;
     struct refusal refusal;
-    json_t *claims = json_pack("{s:s, s:s}", "sub", "alice", "scope", scope);
+    struct jtree *claims = claims_of(json_pack("{s:s, s:s}", "sub", "alice", "scope", scope));
     ck_assert(principal_make(claims, &config->issuers[0], 0, &principal, &refusal));
-    json_decref(claims);
+    jtree_unref(claims);
     return principal;
 }
 

@@ -7,6 +7,7 @@
 #include "common/attr.h"
 /* How principals come to be is tested with authenticate(). */
 #include "server/token/principal_make.h"
+#include "tests/support/claims.h"
 #include "tests/support/suite.h"
 
 #define S(text) SPAN_LITERAL(text)
@@ -131,9 +132,9 @@ static size_t count_lines(const char *head, const char *start) {
 static struct principal *make_principal(void) {
     struct principal *principal = NULL;
     struct refusal refusal;
-    json_t *claims = json_pack("{s:s, s:s}", "sub", "alice", "tenant", "t1");
+    struct jtree *claims = claims_of(json_pack("{s:s, s:s}", "sub", "alice", "tenant", "t1"));
     ck_assert(principal_make(claims, &issuer, 0, &principal, &refusal));
-    json_decref(claims);
+    jtree_unref(claims);
     return principal;
 }
 

@@ -7,6 +7,7 @@
 #include "common/json.h"
 /* How principals come to be is tested with authenticate(). */
 #include "server/token/principal_make.h"
+#include "tests/support/claims.h"
 #include "tests/support/suite.h"
 
 static struct config_issuer issuer = {
@@ -27,12 +28,12 @@ static char *tell(const char *what, const char *claims_text) {
     struct principal *principal = NULL;
     struct err_text err = {""};
     struct refusal refusal = {0};
-    json_t *claims = NULL;
+    struct jtree *claims = NULL;
     struct buf out = buf_make(65536);
 
-    ck_assert_msg(json_read_object(span_of(claims_text), &claims, &err) == 0, "%s", err.text);
+    ck_assert_msg(jtree_read_object(span_of(claims_text), &claims, &err) == 0, "%s", err.text);
     ck_assert_msg(principal_make(claims, &issuer, 0, &principal, &refusal), "%s", refusal.text);
-    json_decref(claims);
+    jtree_unref(claims);
     forward_add_identity(rules, principal, &out);
     ck_assert(buf_ok(&out));
     char *text = strdup(buf_span(&out).ptr);
@@ -162,6 +163,7 @@ TEST(g7_claims_that_are_no_texts_are_told_as_json) {
         {"claim:c", "{\"sub\":\"a\",\"c\":[\"x\", 1]}", "WyJ4IiwxXQ"},
         {"claim:c", "{\"sub\":\"a\",\"c\":[null]}", "W251bGxd"},
         {"claim:c", "{\"sub\":\"a\",\"c\":[[\"x\"]]}", "W1sieCJdXQ"},
+        {"claim:c", "{\"sub\":\"a\",\"c\":[1.1]}", "WzEuMV0"},
     };
     check(rows, ARRAY_LEN(rows));
 }
@@ -196,9 +198,9 @@ TEST(headers_come_in_the_order_of_the_configuration_and_none_for_strangers) {
     struct forward_rules *rules = forward_rules_new(&config);
     struct principal *principal = NULL;
     struct refusal refusal;
-    json_t *claims = json_pack("{s:s, s:[s]}", "sub", "alice", "roles", "r");
+    struct jtree *claims = claims_of(json_pack("{s:s, s:[s]}", "sub", "alice", "roles", "r"));
     ck_assert(principal_make(claims, &issuer, 0, &principal, &refusal));
-    json_decref(claims);
+    jtree_unref(claims);
 
     struct buf out = buf_make(1024), small = buf_make(20);
     forward_add_identity(rules, NULL, &out);

@@ -17,6 +17,7 @@
 #undef siphash_1_3
 uint64_t siphash_1_3(const struct siphash_key *key, struct span bytes);
 
+#include "tests/support/claims.h"
 #include "tests/unit/server/token/judge.h"
 
 /* --- hashes ---------------------------------------------------------------------------------- */
@@ -54,10 +55,10 @@ static struct evidence evidence_of(const struct scene *scene) {
 static struct principal *make_principal(const struct scene *scene, const char *user) {
     struct principal *principal = NULL;
     struct refusal refusal;
-    json_t *claims = json_pack("{s:s}", "sub", user);
+    struct jtree *claims = claims_of(json_pack("{s:s}", "sub", user));
     ck_assert(principal_make(claims, &scene->judge.config->issuers[0], JUDGE_NOW + 300, &principal,
                              &refusal));
-    json_decref(claims);
+    jtree_unref(claims);
     return principal;
 }
 

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "tests/support/claims.h"
 #include "tests/unit/server/token/judge.h"
 
 /* A good token but for one claim, and what becomes of it. */
@@ -371,11 +372,11 @@ TEST(d13_a_token_bound_to_a_key_is_no_bearer_token) {
 /* --- paths ----------------------------------------------------------------------------------- */
 
 TEST(a_path_finds_the_exact_name_first_and_then_leads_into_objects) {
-    json_t *claims =
-        json_loads("{\"a\":{\"b\":{\"c\":1},\"b.c\":2,\"\":9},\"a.b\":{\"c\":3,\"d\":4},"
-                   "\"x\":[{\"y\":5}],\"https://e.org/roles\":6,\"n\":null,"
-                   "\"f\":{\"g.h\":{\"i\":7}}}",
-                   0, NULL);
+    struct jtree *claims =
+        claims_of(json_loads("{\"a\":{\"b\":{\"c\":1},\"b.c\":2,\"\":9},\"a.b\":{\"c\":3,\"d\":4},"
+                             "\"x\":[{\"y\":5}],\"https://e.org/roles\":6,\"n\":null,"
+                             "\"f\":{\"g.h\":{\"i\":7}}}",
+                             0, NULL));
     static const struct {
         const char *path;
         int expected; /* 0: nothing found */
@@ -386,12 +387,11 @@ TEST(a_path_finds_the_exact_name_first_and_then_leads_into_objects) {
         {"", 0},        {".", 0},       {"A.b.c", 0},
         {".a", 0},      {"n.a", 0},     {"f.g", 0},
     };
-    ck_assert_ptr_nonnull(claims);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        const json_t *found = claim_find(claims, cases[i].path);
-        ck_assert_msg(json_integer_value(found) == cases[i].expected, "%s", cases[i].path);
+        const struct jnode *found = claim_find(claims->root, cases[i].path);
+        ck_assert_msg(jnode_number(found) == cases[i].expected, "%s", cases[i].path);
         ck_assert_msg((found != NULL) == (cases[i].expected != 0), "%s", cases[i].path);
     }
-    ck_assert(json_is_null(claim_find(claims, "n")));
-    json_decref(claims);
+    ck_assert(jnode_is(claim_find(claims->root, "n"), JTYPE_NULL));
+    jtree_unref(claims);
 }
