@@ -145,18 +145,30 @@ static enum authenticated judge_jwt(struct span token, const struct jwt *jwt,
     return AUTH_PRINCIPAL;
 }
 
+/* Every JWT is a b64token, so that only what turns out to be none has to be looked at as one. */
+static enum authenticated refuse_unreadable(const struct credential *credential,
+                                            const struct trace *trace, struct refusal *refusal) {
+    struct refusal malformed;
+
+    if (!credential_check(credential, &malformed)) {
+        *refusal = malformed;
+        TRACE_BAD(trace, "credential", "%s", refusal->text);
+    } else if (trace) {
+        note_unreadable(trace, credential->token, refusal);
+    }
+    return AUTH_REFUSED;
+}
+
 static enum authenticated by_jwt(const struct credential *credential, const struct measure *by,
                                  struct principal **ret_principal,
                                  const struct keyring_entry **ret_entry, struct refusal *refusal) {
+    const struct trace *trace = by->evidence->trace;
     struct span token = credential->token;
     struct jwt jwt;
 
-    if (!jwt_parse(token, &jwt, refusal)) {
-        if (by->evidence->trace) note_unreadable(by->evidence->trace, token, refusal);
-        return AUTH_REFUSED;
-    }
-    TRACE_GOOD(by->evidence->trace, "structure", "a signed JWT of %zu bytes", token.len);
-    if (by->evidence->trace) note_header(by->evidence->trace, &jwt);
+    if (!jwt_parse(token, &jwt, refusal)) return refuse_unreadable(credential, trace, refusal);
+    TRACE_GOOD(trace, "structure", "a signed JWT of %zu bytes", token.len);
+    if (trace) note_header(trace, &jwt);
     enum authenticated result = judge_jwt(token, &jwt, by, ret_principal, ret_entry, refusal);
     jwt_done(&jwt);
     return result;
@@ -168,14 +180,13 @@ static enum authenticated by_jwt(const struct credential *credential, const stru
  * Whoever sends the bytes of a token that was found good needs no other proof that they are one.
  * Returns whether the verdict is known.
  */
-static bool find_known(const struct measure *by, size_t token_max, struct principal **ret_principal,
-                       enum authenticated *ret, struct refusal *refusal) {
+static bool find_known(struct span token, const struct measure *by,
+                       struct principal **ret_principal, enum authenticated *ret,
+                       struct refusal *refusal) {
     const struct aids *aids = by->aids;
     const struct config_issuer *issuer;
     int64_t exp;
 
-    struct span token = credential_peek(by->evidence, token_max);
-    if (token.len == 0) return false;
     *ret_principal = token_cache_find(aids->cache, token, by->evidence, by->ring);
     *ret = *ret_principal ? AUTH_PRINCIPAL : AUTH_REFUSED;
     if (*ret_principal) return true;
@@ -210,11 +221,11 @@ enum authenticated authenticate(const struct evidence *evidence, const struct ke
     struct credential credential;
 
     enum authenticated known;
-    if (find_known(&by, token_max, ret_principal, &known, refusal)) return known;
     enum credential_found found = credential_parse(evidence, token_max, &credential, refusal);
     if (found != CREDENTIAL_BEARER) TRACE_BAD(evidence->trace, "credential", "%s", refusal->text);
     if (found == CREDENTIAL_NONE) return AUTH_ABSENT;
     if (found == CREDENTIAL_REFUSED) return AUTH_REFUSED;
+    if (find_known(credential.token, &by, ret_principal, &known, refusal)) return known;
     for (size_t i = 0; i < ARRAY_LEN(methods); i++)
         if (methods[i].takes(&credential))
             return methods[i].judge(&credential, &by, ret_principal, ret_entry, refusal);

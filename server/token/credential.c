@@ -13,6 +13,34 @@ static bool is_clean(struct span text) {
     return !ascii_holds(text, ASCII_CONTROL | ASCII_HIGH);
 }
 
+/* What is behind "Bearer" and at least one space; absent where that is not what the value is. */
+static struct span behind_scheme(struct span value) {
+    static const struct span scheme = SPAN_LITERAL("Bearer ");
+
+    if (!span_equal_nocase(span_until(value, scheme.len), scheme)) return SPAN_NONE;
+    struct span token = span_from(value, scheme.len);
+    while (token.len && token.ptr[0] == ' ') token = span_from(token, 1);
+    return token;
+}
+
+static enum credential_found refuse_malformed(struct span value, struct refusal *refusal) {
+    if (value.len == 0)
+        refuse(refusal, REASON_CREDENTIALS_MALFORMED, "the Authorization header is empty");
+    else if (!is_clean(value))
+        refuse(refusal, REASON_CREDENTIALS_MALFORMED,
+               "the Authorization header is not plain ASCII text");
+    else
+        refuse(refusal, REASON_CREDENTIALS_MALFORMED,
+               "the Authorization header is not 'Bearer', a space and one token");
+    return CREDENTIAL_REFUSED;
+}
+
+static bool is_of_other_scheme(struct span value) {
+    size_t end = 0;
+    while (end < value.len && ascii_is_token_char(value.ptr[end])) end++;
+    return !span_equal_nocase(span_until(value, end), SPAN_LITERAL("Bearer"));
+}
+
 enum credential_found credential_parse(const struct evidence *evidence, size_t token_max,
                                        struct credential *ret, struct refusal *refusal) {
     if (evidence->authorization_count == 0) {
@@ -25,46 +53,26 @@ enum credential_found credential_parse(const struct evidence *evidence, size_t t
         return CREDENTIAL_REFUSED;
     }
     struct span value = span_trim(evidence->authorization);
-    /* A token at the end, as most are, is looked through once. */
-    size_t last = value.len;
-    while (last > 0 && ascii_is(value.ptr[last - 1], ASCII_TOKEN68)) last--;
-    if (value.len == 0 || !is_clean(span_until(value, last))) {
-        refuse(refusal, REASON_CREDENTIALS_MALFORMED, "the Authorization header is %s",
-               value.len ? "not plain ASCII text" : "empty");
-        return CREDENTIAL_REFUSED;
+    struct span token = behind_scheme(value);
+    if (token.len && token.len <= token_max) {
+        ret->token = token;
+        return CREDENTIAL_BEARER;
     }
 
-    size_t end = 0;
-    while (end < value.len && ascii_is_token_char(value.ptr[end])) end++;
-    if (!span_equal_nocase(span_until(value, end), SPAN_LITERAL("Bearer"))) {
+    if (value.len == 0 || !is_clean(value)) return refuse_malformed(value, refusal);
+    if (is_of_other_scheme(value)) {
         refuse(refusal, REASON_OTHER_SCHEME,
                "the Authorization header is not of the Bearer scheme");
         return CREDENTIAL_NONE;
     }
-    struct span token = span_from(value, end);
-    bool spaced = token.len && token.ptr[0] == ' ';
-    while (token.len && token.ptr[0] == ' ') token = span_from(token, 1);
-    if (token.len > token_max) {
-        refuse(refusal, REASON_TOKEN_TOO_LARGE, "the token has %zu bytes; %zu are accepted",
-               token.len, token_max);
-        return CREDENTIAL_REFUSED;
-    }
-    bool whole = token.len > 0 && last <= value.len - token.len;
-    if (!spaced || (!whole && !is_b64token(token))) {
-        refuse(refusal, REASON_CREDENTIALS_MALFORMED,
-               "the Authorization header is not 'Bearer', a space and one token");
-        return CREDENTIAL_REFUSED;
-    }
-    ret->token = token;
-    return CREDENTIAL_BEARER;
+    if (token.len == 0) return refuse_malformed(value, refusal);
+    refuse(refusal, REASON_TOKEN_TOO_LARGE, "the token has %zu bytes; %zu are accepted", token.len,
+           token_max);
+    return CREDENTIAL_REFUSED;
 }
 
-struct span credential_peek(const struct evidence *evidence, size_t token_max) {
-    static const struct span scheme = SPAN_LITERAL("Bearer ");
-
-    if (evidence->authorization_count != 1) return SPAN_NONE;
-    struct span value = span_trim(evidence->authorization);
-    if (!span_equal_nocase(span_until(value, scheme.len), scheme)) return SPAN_NONE;
-    struct span token = span_from(value, scheme.len);
-    return token.len <= token_max ? token : SPAN_NONE;
+bool credential_check(const struct credential *credential, struct refusal *refusal) {
+    if (is_b64token(credential->token)) return true;
+    refuse_malformed(credential->token, refusal);
+    return false;
 }

@@ -9,7 +9,7 @@
 #include "server/token/reason.h"
 
 struct credential {
-    struct span token; /* a b64token, borrowed from the evidence; nothing is known about it yet */
+    struct span token; /* one byte or more, borrowed from the evidence; nothing is known about it */
 };
 
 enum credential_found {
@@ -20,18 +20,18 @@ enum credential_found {
 
 /*
  * Read the evidence's Authorization header. Refused: several headers, an empty one, bytes that are
- * no plain ASCII, Bearer with anything but one b64token behind it, and a token larger than
- * token_max bytes. Another scheme is no bearer credential, and no fault either.
+ * no plain ASCII, Bearer with nothing behind it, and a token larger than token_max bytes. Another
+ * scheme is no bearer credential, and no fault either. What stands behind Bearer is not looked at:
+ * most of it is known already, or is read byte by byte in any case.
  */
 enum credential_found credential_parse(const struct evidence *evidence, size_t token_max,
                                        struct credential *ret, struct refusal *refusal);
 
 /*
- * What would be the token, if the header is one that credential_parse() accepts with one space in
- * it: to look for among those that were accepted before, and for nothing else, since no byte of it
- * was looked at. Absent where it is plain that there is no such token, or a larger one than
- * token_max.
+ * Is what was found a b64token (RFC 6750 section 2.1)? What is none gets this refusal and no other:
+ * to be asked before a token is refused for what it holds, and before one that may hold anything is
+ * believed. False with refusal set.
  */
-struct span credential_peek(const struct evidence *evidence, size_t token_max);
+bool credential_check(const struct credential *credential, struct refusal *refusal) MUST_CHECK;
 
 #endif

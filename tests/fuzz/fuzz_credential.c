@@ -31,16 +31,16 @@ static void check(struct span value, size_t count, size_t token_max) {
     struct credential credential = {SPAN_NONE};
     struct refusal refusal = {0};
 
-    struct span peeked = credential_peek(&evidence, token_max);
-
     switch (credential_parse(&evidence, token_max, &credential, &refusal)) {
     case CREDENTIAL_BEARER:
         demand(count == 1);
-        check_bearer(value, credential.token, token_max);
-        /* One space: then it is what was peeked at. */
-        demand(peeked.ptr + peeked.len == credential.token.ptr + credential.token.len);
-        demand(peeked.ptr == credential.token.ptr || peeked.ptr[0] == ' ');
-        return;
+        if (credential_check(&credential, &refusal)) {
+            check_bearer(value, credential.token, token_max);
+            return;
+        }
+        demand(refusal.reason == REASON_CREDENTIALS_MALFORMED);
+        credential.token = SPAN_NONE;
+        break;
     case CREDENTIAL_NONE:
         demand(refusal.reason == REASON_NO_CREDENTIALS || refusal.reason == REASON_OTHER_SCHEME);
         demand((refusal.reason == REASON_NO_CREDENTIALS) == (count == 0));
