@@ -23,6 +23,7 @@ CHECK_PACKAGES = check curl ca-certificates openssl procps python3 systemd libfa
 LINT_PACKAGES = clang-format clang-tidy cppcheck
 FUZZ_PACKAGES = clang
 BENCH_PACKAGES = nginx-light haproxy apache2-bin libapache2-mod-oauth2 wrk openssl python3
+INSTRUCTIONS_PACKAGES = valgrind openssl python3 util-linux
 
 CC ?= gcc
 VERSION := $(shell sed -n 's/^## \([0-9][^ ]*\).*/\1/p' CHANGELOG.md 2>/dev/null | head -n 1)
@@ -153,6 +154,15 @@ bench bench-quick:
 	@$(MAKE) --no-print-directory -j$$(nproc) bench-tools
 	@BUILD=$(BUILD) tests/bench/run $(if $(filter bench-quick,$@),--quick) $(BENCH)
 
+# What a request costs in instructions, calls and system calls, beside tests/instructions/expected.txt;
+# the second one writes that file.
+.PHONY: instructions instructions-update
+instructions instructions-update:
+	$(if $(SANITIZE),$(error instructions are counted without SANITIZE))
+	@tests/support/install $(BUILD_PACKAGES) $(INSTRUCTIONS_PACKAGES)
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@BUILD=$(BUILD) tests/instructions/run $(if $(filter instructions-update,$@),--update)
+
 # --- packages --------------------------------------------------------------------------------
 
 .PHONY: deps check-deps
@@ -189,6 +199,7 @@ help:
 	@echo 'all run check install clean deps fuzz lint format format-check'
 	@echo 'check SANITIZE=address|thread   the same tests under a sanitizer'
 	@echo 'bench, bench-quick              how fast, beside HAProxy, Apache and nginx'
+	@echo 'instructions                    what a request costs, beside the figures that are kept'
 	@echo 'install PREFIX=/usr DESTDIR=/tmp/stage'
 
 -include $(wildcard $(BUILD)/*/*.d $(BUILD)/*/*/*.d $(BUILD)/*/*/*/*.d $(BUILD)/*/*/*/*/*.d)
