@@ -161,16 +161,17 @@ static bool skip_digits(struct reader *reader) {
     return reader->at > start;
 }
 
-/* The digits of a whole number, of which none follows a leading zero. *ret_large: it has not come
- * out right. */
+/* The digits of a whole number. A zero in front stands alone, and what follows a number is never a
+ * digit: so 01 is refused. *ret_large: the number does not fit. */
 static bool read_digits(struct reader *reader, uint64_t *ret, bool *ret_large) {
+    const char *start = reader->at;
+
     *ret = 0;
     *ret_large = false;
     if (*reader->at == '0') {
         reader->at++;
-        return !is_digit(*reader->at);
+        return true;
     }
-    const char *start = reader->at;
     for (; is_digit(*reader->at); reader->at++) {
         *ret_large |= __builtin_mul_overflow(*ret, 10, ret);
         *ret_large |= __builtin_add_overflow(*ret, (uint64_t)(*reader->at - '0'), ret);
@@ -246,8 +247,8 @@ static int compare_names(const void *a, const void *b) {
     return memcmp(one->name, other->name, one->name_len);
 }
 
-/* Compared one with another they would take time that grows with the square of their number, and
- * hashed the time that their author wants. */
+/* Compared one with another, many names would take time that grows with the square of their number;
+ * hashed, as long as their author wants. */
 static enum fault check_names(struct reader *reader, const struct jnode *object) {
     enum fault fault = FAULT_NONE;
     size_t count = 0;
@@ -549,7 +550,7 @@ static void write_real(double real, struct buf *out) {
     size_t exponent = strcspn(text, "e");
     buf_add(out, (struct span){text, exponent});
     if (text[exponent])
-        buf_addf(out, "e%d", atoi(text + exponent + 1));
+        buf_addf(out, "e%ld", strtol(text + exponent + 1, NULL, 10));
     else if (!strchr(text, '.'))
         buf_add_text(out, ".0");
 }

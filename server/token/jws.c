@@ -113,7 +113,7 @@ static bool check_extensions(const struct jnode *header, struct refusal *refusal
 /* --- whole --------------------------------------------------------------------------------- */
 
 static bool parse(struct span token, struct jws *jws, struct refusal *refusal) {
-    struct span segments[SEGMENTS], header;
+    struct span segments[SEGMENTS] = {SPAN_NONE}, header;
 
     if (!split(token, segments, refusal)) return false;
     jws->memory = malloc(base64url_decoded_max(token.len) + 2 * SEGMENTS);

@@ -50,8 +50,11 @@ static void check_value(struct span text, bool accepted) {
 
     int r = jtree_read_value(text, &tree, NULL);
     demand((r == 0) == (tree != NULL) && (r == 0 || !accepted));
-    /* jansson lets no name have a NUL, and counts more levels. */
-    if (json) demand(r == 0 ? same_json(tree->root, json) : r == ERR_LIMIT);
+    /* jansson lets no name have a NUL, takes some NUL bytes for an end, and counts more levels. */
+    if (memchr(text.ptr, '\0', text.len))
+        demand(r == ERR_SYNTAX || r == ERR_LIMIT);
+    else if (json)
+        demand(r == 0 ? same_json(tree->root, json) : r == ERR_LIMIT);
     jtree_unref(tree);
     json_decref(json);
 }

@@ -1,9 +1,24 @@
-#include "common/jtree.h"
-
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* Memory that runs out where a test says so. */
+static size_t allocations_left = SIZE_MAX;
+
+static void *scarce_malloc(size_t size) {
+    return allocations_left-- ? malloc(size) : NULL;
+}
+
+static void *scarce_reallocarray(void *memory, size_t count, size_t size) {
+    return allocations_left-- ? reallocarray(memory, count, size) : NULL;
+}
+
+#define malloc scarce_malloc
+#define reallocarray scarce_reallocarray
+#include "common/jtree.c"
+#undef malloc
+#undef reallocarray
 
 #include "common/json.h"
 #include "tests/support/same_json.h"
@@ -154,6 +169,30 @@ TEST(it_judges_whatever_is_nearly_json_as_jansson_does) {
     }
     ck_assert_uint_gt(counts[0], 10000);
     ck_assert_uint_gt(counts[1], 5000);
+}
+
+/* A refusal, and never an object that lacks something. */
+TEST(without_memory_nothing_is_read) {
+    struct buf many = buf_make(1000);
+    struct err_text err = {""};
+    struct jtree *tree = NULL;
+
+    buf_add_text(&many, "{\"x\":0");
+    for (int i = 0; i < COMPARED_MAX; i++) buf_addf(&many, ",\"n%d\":%d", i, i);
+    buf_add_char(&many, '}');
+    for (allocations_left = 0; allocations_left < 2;) {
+        size_t before = allocations_left;
+        ck_assert_int_eq(jtree_read_object(buf_span(&many), &tree, &err), ERR_MEMORY);
+        ck_assert_str_eq(err.text, "could not be read: out of memory");
+        ck_assert_ptr_null(tree);
+        allocations_left = before + 1;
+    }
+    ck_assert_int_eq(jtree_read_object(buf_span(&many), &tree, &err), 0);
+    ck_assert_uint_eq(tree->root->len, COMPARED_MAX + 1);
+    ck_assert_uint_eq(allocations_left, 0);
+    allocations_left = SIZE_MAX;
+    jtree_unref(tree);
+    buf_done(&many);
 }
 
 /* --- depth and breadth ----------------------------------------------------------------------- */

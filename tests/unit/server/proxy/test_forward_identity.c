@@ -187,6 +187,30 @@ TEST(g7_a_large_object_is_one_base64url_text) {
     }
 }
 
+/* Left out, it would be taken for a claim that the token does not have. */
+TEST(a_claim_that_does_not_fit_is_no_absent_one) {
+    struct config_identity_header told = {(char[]){"X-Told"}, (char[]){"claim:c"}};
+    struct config config = {.identity_headers = &told,
+                            .identity_header_count = 1,
+                            .assertion = {.header = (char[]){""}}};
+    struct forward_rules *rules = forward_rules_new(&config);
+    struct principal *principal = NULL;
+    struct refusal refusal;
+    struct jtree *claims =
+        claims_of(json_pack("{s:s, s:{s:s}}", "sub", "a", "c", "m", "0123456789"));
+    ck_assert(principal_make(claims, &issuer, 0, &principal, &refusal));
+    jtree_unref(claims);
+
+    for (size_t room = 0; room <= 34; room++) {
+        struct buf out = buf_make(room);
+        forward_add_identity(rules, principal, &out);
+        ck_assert_msg(buf_ok(&out) == (room == 34), "%zu", room);
+        buf_done(&out);
+    }
+    principal_unref(principal);
+    forward_rules_free(rules);
+}
+
 TEST(headers_come_in_the_order_of_the_configuration_and_none_for_strangers) {
     struct config_identity_header told[] = {
         {(char[]){"X-Roles"}, (char[]){"roles"}},

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "server/token/principal_make.h"
+#include "tests/support/claims.h"
 #include "tests/unit/server/token/judge.h"
 
 static void open_with(struct judge *judge, const char *options) {
@@ -252,4 +254,64 @@ TEST(a_token_that_names_no_user_is_refused) {
     ck_assert_str_eq(judge_token(&judge, judge_mint(NULL, NULL)).text,
                      "the token names no user: it has no usable upn claim");
     judge_done(&judge);
+}
+
+/* --- one that was made -------------------------------------------------------------------------
+ */
+
+static struct config_issuer issuer = {
+    .issuer = (char[]){"https://idp.example"},
+    .user_claims = {(char *[]){(char[]){"sub"}}, 1},
+    .scope_claims = {(char *[]){(char[]){"scope"}}, 1},
+};
+
+static struct principal *principal_of(json_t *claims) {
+    struct principal *principal = NULL;
+    struct refusal refusal = {0};
+    struct jtree *tree = claims_of(claims);
+    ck_assert_msg(principal_make(tree, &issuer, 0, &principal, &refusal), "%s", refusal.text);
+    jtree_unref(tree);
+    return principal;
+}
+
+TEST(what_it_costs_grows_with_all_that_it_holds) {
+    char text[4001];
+    memset(text, 'x', 4000);
+    text[4000] = '\0';
+    struct principal *small = principal_of(json_pack("{s:s}", "sub", "alice"));
+    struct principal *large = principal_of(json_pack("{s:s, s:s}", "sub", "alice", "more", text));
+    memset(text, ' ', 4000);
+    for (size_t i = 0; i < 4000; i += 2) text[i] = 's';
+    struct principal *many = principal_of(json_pack("{s:s, s:s}", "sub", "alice", "scope", text));
+    size_t count, ledger = 7;
+
+    ck_assert_uint_gt(principal_size(small), 0);
+    ck_assert_uint_lt(principal_size(small), 1000);
+    ck_assert_uint_ge(principal_size(large), principal_size(small) + 4000);
+    ck_assert_uint_lt(principal_size(large), principal_size(small) + 4200);
+    principal_scopes(many, &count);
+    ck_assert_uint_eq(count, 2000);
+    ck_assert_uint_ge(principal_size(many), principal_size(large) + 2000 * sizeof(struct span));
+
+    principal_charge(large, &ledger);
+    ck_assert_uint_eq(ledger, 7 + principal_size(large));
+    principal_charge(large, NULL);
+    ck_assert_uint_eq(ledger, 7);
+    principal_unref(small);
+    principal_unref(large);
+    principal_unref(many);
+}
+
+TEST(the_claims_live_as_long_as_who_they_are_about) {
+    struct principal *principal = principal_of(json_pack("{s:s, s:n}", "sub", "alice", "none"));
+
+    ck_assert_ptr_eq(principal_ref(principal), principal);
+    principal_unref(principal);
+    ck_assert(span_equal_text(principal_user(principal), "alice"));
+    ck_assert(span_equal_text(principal_subject(principal), "alice"));
+    ck_assert_ptr_nonnull(principal_claim(principal, "sub"));
+    ck_assert_ptr_null(principal_claim(principal, "none"));
+    ck_assert_ptr_null(principal_claim(principal, "other"));
+    principal_unref(principal);
+    principal_unref(NULL);
 }
