@@ -185,7 +185,7 @@ static bool cut_start(struct span *name, struct span start) {
 }
 
 static bool same_name(struct span a, struct span b) {
-    return cut_start(&a, b) && !has_letter(a);
+    return span_equal(a, b) || (cut_start(&a, b) && !has_letter(a));
 }
 
 /* --- rules --------------------------------------------------------------------------------- */
