@@ -81,7 +81,8 @@ static const struct option limits_options[] = {
      .help = "A bearer token; must be less than header."},
     {OPTION(struct config_limits, header_timeout, duration), .min = "1s", .max = "1h",
      .fallback = "10s",
-     .help = "Time a client has for the headers of a request, the first one from when it connected."},
+     .help =
+         "Time a client has for the headers of a request, the first one from when it connected."},
     {OPTION(struct config_limits, idle_timeout, duration), .min = "1s", .max = "1h",
      .fallback = "75s", .help = "A connection on which nothing happens for so long is closed."},
     {OPTION(struct config_limits, connections, count), .min = "1", .max = "1000000",
