@@ -17,6 +17,8 @@ TOKENS = 50000  # less than the cache holds
 # Those of this process that are no connections.
 OTHER_FILES = 200
 SETTLE_SECONDS = 8
+# Idle is who has been so for a while: bearerd takes resting connections out of libmicrohttpd.
+REST_SECONDS = 10
 # Apache gives a thread to each connection until its first request is there.
 THREAD_EACH = ("apache",)
 
@@ -63,6 +65,7 @@ def crowd(scene, name):
             clients = (stack.enter_context(connect(server)) for _ in range(CONNECTIONS))
         for client in clients:
             ask(server, client, asking)
+        time.sleep(REST_SECONDS)
         used = server.resident_bytes()
     return {"connections": CONNECTIONS, "with_connections_bytes": used,
             "per_unused_connection_bytes": unused and (unused - before) / CONNECTIONS,

@@ -68,13 +68,17 @@ def kib(count):
     return "-" if count is None else f"{count / 1024:.2f}"
 
 
+RESTED = "10,000 connections: each was used once and then rested for 10 s."
+
+
 def memory_table(results):
     rows = [[server, f"{row['idle_bytes'] / MIB:.1f}", f"{row['with_connections_bytes'] / MIB:.1f}",
              kib(row["per_connection_bytes"]), kib(row["per_unused_connection_bytes"]),
              kib(row.get("per_token_bytes"))]
             for server, row in results.get("memory", {}).items()]
     return Table("Resident memory", ["server", "idle MiB", "10,000 connections MiB", "KiB/connection",
-                                     "KiB/unused connection", "KiB/cached token"], rows)
+                                     "KiB/unused connection", "KiB/cached token"], rows,
+                 [RESTED])
 
 
 def goals_table(goals):
@@ -107,7 +111,7 @@ wrk and the upstream share another. Every round measures all servers of a work i
 medians of ratios within rounds. Each server has one worker, each connection is kept alive. All but
 nginx, which is the limit, check signature, iss, aud, exp and scope of the same tokens, and were seen to
 refuse a bad signature, an expired token, another issuer, another audience, a missing scope and a
-missing token before anything was measured.
+missing token before anything was measured. PROFILE.md, beside this page, tells where the time goes.
 
 - `same`: one token all the time. `distinct`: 100,000 tokens in random order, each server with its
   token cache as it comes (bearerd 65,536 tokens, Apache 1,000). `off`: without that cache; HAProxy has
