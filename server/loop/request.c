@@ -511,6 +511,9 @@ void request_on_completed(void *argument, struct MHD_Connection *connection, voi
     *state = NULL;
     wait_no_longer(worker, conn);
     relay_end(conn, code);
+    /* libmicrohttpd may take its time to close a connection on which something broke off, and does
+     * not shut it down first (MHD_USE_TURBO): the client must see the end now. */
+    if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK && !conn->tls) shutdown(conn->fd, SHUT_WR);
     request_forget(&conn->request);
     const struct config_limits *limits = &worker->view->setup->config->limits;
     conn_expect(conn, &worker->idle,
