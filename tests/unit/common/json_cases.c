@@ -101,3 +101,15 @@ const struct json_bad json_bad[] = {
 
 const size_t json_good_count = ARRAY_LEN(json_good);
 const size_t json_bad_count = ARRAY_LEN(json_bad);
+
+struct buf json_nested(size_t depth, char open, bool closed) {
+    struct buf buf = buf_make(1000000);
+
+    buf_add_char(&buf, '{');
+    for (size_t i = 1; i < depth; i++)
+        buf_add_text(&buf, open == '{' || i == 1 ? "\"a\":" : ""), buf_add_char(&buf, open);
+    if (open == '[' && closed) buf_add_char(&buf, '1');
+    for (size_t i = 1; i < depth && closed; i++) buf_add_char(&buf, open == '{' ? '}' : ']');
+    if (closed) buf_add_char(&buf, '}');
+    return buf;
+}

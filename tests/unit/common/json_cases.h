@@ -4,7 +4,7 @@
 #ifndef TESTS_UNIT_COMMON_JSON_CASES_H
 #define TESTS_UNIT_COMMON_JSON_CASES_H
 
-#include "common/span.h"
+#include "common/buf.h"
 
 /* An object that is read. */
 struct json_good {
@@ -21,5 +21,9 @@ struct json_bad {
 extern const struct json_good json_good[];
 extern const struct json_bad json_bad[];
 extern const size_t json_good_count, json_bad_count;
+
+/* An object that holds brackets so deep, all of one kind or the other, closed or left open. The
+ * caller's buf_done(). */
+struct buf json_nested(size_t depth, char open, bool closed);
 
 #endif

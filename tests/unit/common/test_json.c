@@ -58,17 +58,10 @@ TEST(an_error_text_is_not_needed) {
     ck_assert_ptr_null(object);
 }
 
-/* An object holding brackets so deep, all of one kind or the other, closed or left open. */
 static int read_nested(size_t depth, char open, bool closed, struct err_text *err) {
-    struct buf buf = buf_make(1000000);
+    struct buf buf = json_nested(depth, open, closed);
     json_t *object = NULL;
 
-    buf_add_char(&buf, '{');
-    for (size_t i = 1; i < depth; i++)
-        buf_add_text(&buf, open == '{' || i == 1 ? "\"a\":" : ""), buf_add_char(&buf, open);
-    if (open == '[' && closed) buf_add_char(&buf, '1');
-    for (size_t i = 1; i < depth && closed; i++) buf_add_char(&buf, open == '{' ? '}' : ']');
-    if (closed) buf_add_char(&buf, '}');
     ck_assert(buf_ok(&buf));
     int r = read_exactly(buf_span(&buf), &object, err);
     ck_assert((r == 0) == (object != NULL));
