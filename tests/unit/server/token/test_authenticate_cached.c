@@ -501,7 +501,7 @@ TEST(after_a_reload_a_token_may_name_another_user) {
 
 struct work {
     pthread_t thread;
-    struct judge judge; /* a copy with a cache of its own */
+    struct judge judge; /* a copy with a cache and a verifier of its own */
     struct keyring *rings[2];
     const char *token;
     unsigned let_through;
@@ -527,6 +527,7 @@ TEST(workers_share_keys_but_no_cache) {
     for (size_t i = 0; i < ARRAY_LEN(works); i++) {
         works[i] = (struct work){.judge = judge, .rings = {old, judge.ring}, .token = token};
         works[i].judge.cache = token_cache_new(4);
+        works[i].judge.verifier = verifier_new();
         ck_assert_int_eq(pthread_create(&works[i].thread, NULL, run_work, &works[i]), 0);
     }
     for (size_t i = 0; i < ARRAY_LEN(works); i++) {
@@ -534,6 +535,7 @@ TEST(workers_share_keys_but_no_cache) {
         ck_assert_uint_eq(works[i].let_through, 500);
         ck_assert_uint_eq(count(&works[i].judge).misses, 1);
         token_cache_free(works[i].judge.cache);
+        verifier_free(works[i].judge.verifier);
     }
     free(token);
     keyring_unref(old);
